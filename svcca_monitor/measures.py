@@ -1,0 +1,257 @@
+"""Similarities between two layers, by definition, from their thin SVD factors.
+
+Every measure takes activations of shape (n_samples, n_features) or `Subspace`s, is in [0, 1], and
+is larger for more similar layers.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from . import crossed
+from .chance import cka_mean, r2_mean, wachter_mean
+from .messages import unknown_name
+from .pairs import Layer, Layers, Measure, all_pairs, few_samples
+from .subspace import Array, Criterion, as_subspace
+
+def mean_cca(
+    x: Layer,
+    y: Layer,
+    *,
+    explained_variance: float | None = None,
+    dims: int | None = None,
+    rtol: float | None = None,
+) -> float:
+    """Mean canonical correlation over min(rank_x, rank_y) directions (Raghu et al. 2017).
+
+    Invariant to every invertible affine map of either layer. `nan`, with a warning, if a layer is
+    constant. Arguments and errors are those of `canonical_correlations`.
+    """
+    return similarity(
+        x, y, measure="cca", rtol=rtol, explained_variance=explained_variance, dims=dims
+    )
+
+
+def cca_r2(
+    x: Layer,
+    y: Layer,
+    *,
+    explained_variance: float | None = None,
+    dims: int | None = None,
+    rtol: float | None = None,
+) -> float:
+    """Mean squared canonical correlation ‖Uₓᴴ U_y‖²_F / min(rank_x, rank_y) (Kornblith 2019, §3)."""
+    return similarity(
+        x, y, measure="cca_r2", rtol=rtol, explained_variance=explained_variance, dims=dims
+    )
+
+
+def svcca(
+    x: Layer,
+    y: Layer,
+    *,
+    explained_variance: float | None = 0.99,
+    criterion: Criterion = "variance",
+    dims: int | None = None,
+    rtol: float | None = None,
+) -> float:
+    """Singular vector canonical correlation analysis (Raghu et al. 2017, §2).
+
+    Keeps of each layer the fewest leading directions that reach `explained_variance` of the total,
+    then takes the mean canonical correlation over the smaller number of directions. Invariant to
+    rotations, isotropic scale and shift, not to affine maps: the cut sees variance.
+
+    Args:
+        x: Activations of shape (n_samples, n_features), or their `Subspace`.
+        y: The same for the other layer.
+        explained_variance: Share to reach; the direction that crosses it is kept.
+        criterion: `"variance"` sums σ² (the text of the paper), `"singular_values"` sums σ (its
+            appendix A): for σ = (3, 1) and 0.8 the first keeps one direction, the second both.
+        dims: Keep this many directions at most.
+        rtol: Relative tolerance for the numerical rank, see `Subspace.from_activations`.
+
+    Raises:
+        ValueError: If the arrays are not finite matrices with equally many samples.
+
+    Example:
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> x = rng.normal(size=(500, 4))
+        >>> noise = 0.01 * rng.normal(size=(500, 4))
+        >>> svcca(x, np.hstack([x, noise])) > 0.999
+        True
+    """
+    options = {"explained_variance": explained_variance, "criterion": criterion, "dims": dims}
+    return similarity(x, y, measure="svcca", rtol=rtol, **options)
+
+
+def pwcca(
+    x: Layer,
+    y: Layer,
+    *,
+    symmetric: bool = False,
+    explained_variance: float | None = None,
+    dims: int | None = None,
+    rtol: float | None = None,
+) -> float:
+    """Projection weighted canonical correlation (Morcos et al. 2018, §2.1).
+
+    Σ αᵢ ρᵢ with αᵢ ∝ Σⱼ |⟨hᵢ, zⱼ⟩|, where hᵢ are the orthonormal canonical variates of x and zⱼ its
+    centred neurons. Asymmetric: the weights come from x. Inside a tie of correlations the definition
+    leaves the hᵢ free to turn; here they are turned to the principal axes of x within the tie.
+    Invariant to affine maps of y, and to shift, scale, signs and order of the neurons of x.
+
+    Args:
+        x: Activations of shape (n_samples, n_features), or their `Subspace`.
+        y: The same for the other layer.
+        symmetric: Take the mean of both directions.
+        explained_variance: First keep the fewest directions that reach this share of the variance.
+        dims: Keep this many directions at most.
+        rtol: Relative tolerance for the numerical rank, see `Subspace.from_activations`.
+
+    Raises:
+        ValueError: If the arrays are not finite matrices with equally many samples.
+    """
+    options = {"symmetric": symmetric, "explained_variance": explained_variance, "dims": dims}
+    return similarity(x, y, measure="pwcca", rtol=rtol, **options)
+
+
+def linear_cka(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
+    """Linear centred kernel alignment ‖XᵀY‖²_F / (‖XᵀX‖_F ‖YᵀY‖_F) (Kornblith et al. 2019)."""
+    return similarity(x, y, measure="cka", rtol=rtol)
+
+
+def procrustes(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
+    """Procrustes similarity ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F), the cosine of Williams et al. 2021."""
+    return similarity(x, y, measure="procrustes", rtol=rtol)
+
+
+def similarity(
+    x: Layer,
+    y: Layer,
+    *,
+    measure: str = "svcca",
+    adjusted: bool = False,
+    rtol: float | None = None,
+    **options: Any,
+) -> float:
+    """Similarity of two layers by the name of the measure.
+
+    Args:
+        x: Activations of shape (n_samples, n_features), or their `Subspace`.
+        y: The same for the other layer: row i of both is probe example i.
+        measure: A name in `MEASURES`.
+        adjusted: Rescale, so that independent layers score 0 on average and identical ones 1.
+        rtol: Relative tolerance for the numerical rank, see `Subspace.from_activations`.
+        **options: Options of the measure, such as `explained_variance`.
+
+    Returns:
+        A number in [0, 1] (adjusted: may fall below 0); nan, with a warning, if a layer is constant.
+
+    Raises:
+        ValueError: If the measure is unknown or the arrays cannot be compared.
+        TypeError: If the measure does not take an option.
+    """
+    sx, sy = as_subspace(x, "x", rtol), as_subspace(y, "y", rtol)
+    grid = similarity_grid({"x": sx}, {"y": sy}, measure=measure, adjusted=adjusted, **options)
+    few = few_samples({"x": sx, "y": sy}, get_measure(measure), options)
+    if few:
+        warnings.warn(few, stacklevel=2)
+    return float(grid[0, 0])
+
+
+def similarity_grid(
+    rows: Layers,
+    columns: Layers | None = None,
+    *,
+    measure: str = "svcca",
+    adjusted: bool = False,
+    **options: Any,
+) -> Array:
+    """Similarities of all pairs of layers: a pane.
+
+    Every layer is factorised once; all pairs come from one product of the stacked bases.
+
+    Args:
+        rows: Activations or `Subspace`s, or a mapping from layer names to them.
+        columns: The same; `rows` if left out.
+        measure: A name in `MEASURES`.
+        adjusted: Rescale, so that independent layers score 0 on average and identical ones 1.
+        **options: Options of the measure, such as `explained_variance`.
+
+    Returns:
+        Array of shape (len(rows), len(columns)); nan where a layer is constant.
+
+    Raises:
+        ValueError: If the measure is unknown or a layer has another number of samples.
+        TypeError: If the measure does not take an option.
+    """
+    return all_pairs(get_measure(measure), rows, columns, adjusted=adjusted, options=options)
+
+
+def get_measure(name: str) -> Measure:
+    """The measure of that name; ValueError with the nearest name if there is none."""
+    if name not in MEASURES:
+        raise ValueError(unknown_name("measure", name, MEASURES))
+    return MEASURES[name]
+
+
+_CUT = {"explained_variance": None, "dims": None}
+_RIGID = frozenset({"orthogonal", "scale", "shift", "permutation"})
+
+MEASURES: dict[str, Measure] = {
+    "cca": Measure(
+        mean_cca,
+        crossed.mean_correlation,
+        _CUT,
+        _RIGID | {"affine"},
+        symmetric=True,
+        reference="Raghu et al. 2017, arXiv:1706.05806",
+        chance=wachter_mean,
+    ),
+    "cca_r2": Measure(
+        cca_r2,
+        crossed.mean_squared_correlation,
+        _CUT,
+        _RIGID | {"affine"},
+        symmetric=True,
+        reference="Kornblith et al. 2019, arXiv:1905.00414",
+        chance=r2_mean,
+    ),
+    "svcca": Measure(
+        svcca,
+        crossed.mean_correlation,
+        {"explained_variance": 0.99, "criterion": "variance", "dims": None},
+        _RIGID,
+        symmetric=True,
+        reference="Raghu et al. 2017, arXiv:1706.05806",
+        chance=wachter_mean,
+    ),
+    "pwcca": Measure(
+        pwcca,
+        crossed.projection_weighted,
+        {"symmetric": False, **_CUT},
+        frozenset({"scale", "shift", "permutation", "affine of y", "orthogonal of y"}),
+        symmetric=False,
+        reference="Morcos et al. 2018, arXiv:1806.05759",
+    ),
+    "cka": Measure(
+        linear_cka,
+        crossed.kernel_alignment,
+        {},
+        _RIGID,
+        symmetric=True,
+        reference="Kornblith et al. 2019, arXiv:1905.00414",
+        chance=cka_mean,
+        dims="effective_rank",
+    ),
+    "procrustes": Measure(
+        procrustes,
+        crossed.procrustes_cosine,
+        {},
+        _RIGID,
+        symmetric=True,
+        reference="Williams et al. 2021, arXiv:2110.14739",
+    ),
+}

@@ -1,0 +1,20 @@
+"""Sentences that errors share: what came, what was expected, the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'x'?"` with the closest of the known names, or nothing if none is close."""
+    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str], *, where: str = "") -> str:
+    """Say that `name` is not known, which name is nearest, and which there are."""
+    names = list(known)
+    place = f" {where}" if where else ""
+    hint = nearest(str(name), names)
+    return f"Unknown {kind} {name!r}{place}.{hint} Expected one of: {', '.join(names)}."
