@@ -11,8 +11,9 @@ import numpy as np
 from .canonical import clipped
 from .subspace import Array, Subspace
 
-# Correlations closer than this are one correlation: rounding turns the variates among themselves.
-TIE = 1e-10
+# Correlations closer than this are one correlation: the rounding of bases kept in float32 moves
+# equal correlations apart by some 1e-8, and turns their variates among themselves.
+TIE = 1e-7
 
 
 def mean_correlation(cross: Array, x: Subspace, y: Subspace) -> float:

@@ -1,0 +1,1 @@
+"""The Keras side: capture of activations and the callback."""

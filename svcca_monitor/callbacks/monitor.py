@@ -1,0 +1,237 @@
+"""The callback: snapshots of the layers as training goes on."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import platform
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
+
+import keras
+import numpy as np
+
+from .. import schedule
+from ..activations import Representation
+from ..measures import get_measure
+from ..pairs import few_samples
+from ..probe import ProbeSet
+from ..run import Run
+from ..schedule import Due, Schedule
+from ..subspace import Subspace
+from .capture import Capture
+from .recording import Recording, Snapshot
+from .selection import Selection
+
+logger = logging.getLogger("svcca_monitor")
+
+
+class SVCCAMonitor(keras.callbacks.Callback):
+    """Watches each layer of a model converge while it trains.
+
+    Takes a snapshot of the layers on the probe set before the first step and then on schedule,
+    compares it with earlier ones, and at the end of training compares all of them with the last.
+    Writes `<log_dir>/svcca`: a run (see `Run`) and what TensorBoard shows of it. `fit` trains
+    bit for bit as without it. An epoch's `logs` get two numbers: `svcca_mean` and `svcca_min`,
+    over the layers, of the similarity to the previous snapshot.
+
+    Bad arguments raise before the first step. Whatever goes wrong later is a warning, and training
+    goes on.
+
+    Args:
+        probe: A `ProbeSet`, or the arrays for one: some hundreds of examples, prepared as the
+            training data; at least 5 to 10 for each feature of the widest layer.
+        log_dir: Where to write; the same as for `keras.callbacks.TensorBoard` will do. Goes on with
+            the run that it holds, if that has the same probe set and layers.
+        layers: Which layers: None for every one that computes; or names, globs, classes and
+            functions ``layer -> bool``, alone or in a list.
+        measure: A name in `MEASURES`.
+        representation: `"mean"` over positions, `"flatten"`, or a function of a layer's output
+            that returns a matrix (n_samples, n_features).
+        snapshot_freq: `"epoch"`, a number of batches, or a function ``batches -> bool`` such as
+            `log_spaced(4)`. Steps count what this counts.
+        measure_options: Options of the measure, such as `{"explained_variance": 0.95}`.
+        batch_size: Examples in one forward pass.
+
+    Example:
+        >>> model.fit(x, y, callbacks=[SVCCAMonitor(probe, "logs/cnn")])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        probe: Any,
+        log_dir: str | os.PathLike[str],
+        *,
+        layers: Selection = None,
+        measure: str = "svcca",
+        representation: Representation = "mean",
+        snapshot_freq: str | int | Due = "epoch",
+        measure_options: Mapping[str, Any] | None = None,
+        batch_size: int = 128,
+    ):
+        super().__init__()
+        self.probe = probe
+        self.log_dir = log_dir
+        self.layers = layers
+        self.measure = measure
+        self.representation = representation
+        self.snapshot_freq = snapshot_freq
+        self.measure_options = dict(measure_options or {})
+        self.batch_size = batch_size
+        # Epochs alone are observed: batches may be dispatched without waiting for us.
+        self.async_safe = snapshot_freq == "epoch"
+        self.similarities: dict[str, float] = {}
+        """Of the last snapshot: similarity of each layer to the snapshot before."""
+        self._capture: Capture | None = None
+        self._warned: set[str] = set()
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Check everything that can be wrong, and look at the model before the first step."""
+        if not isinstance(self.probe, ProbeSet):
+            self.probe = ProbeSet(self.probe)
+        kind = get_measure(self.measure)
+        settings = kind.settings(self.measure_options)
+        self._schedule: Schedule = schedule.parse(self.snapshot_freq)
+        if self._capture is None or self._capture.model is not self.model:
+            self._capture = Capture(
+                self.model,
+                layers=self.layers,
+                representation=self.representation,
+                batch_size=self.batch_size,
+            )
+        started = time.perf_counter()
+        initial = {
+            name: Subspace.from_activations(matrix, name=name)
+            for name, matrix in self._capture(self.probe).items()
+        }
+        for s in initial.values():
+            kind.cut(s, settings)  # an option out of range raises now, not after an epoch
+        few = few_samples(initial, kind, self.measure_options)
+        run = Run.create(self.log_dir, self._capture.layer_info, self.probe, **self._facts())
+        if few:
+            warnings.warn(few, stacklevel=2)
+        self._recording = Recording(run, self.measure, self.measure_options)
+        if run.steps:
+            self._recording.warn_if_moved(initial)
+        self._initial: tuple[Snapshot, float] | None = (initial, time.perf_counter() - started)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Before the first step: write the snapshot that was taken then."""
+        self._epoch = epoch
+        if self._initial is not None:
+            layers, seconds = self._initial
+            self._initial = None
+            steps, epochs = self._recording.run.steps, self._recording.run.epochs
+            # A `fit` that counts from 0 again goes on where the last one stopped.
+            self._epoch_offset = max(0, math.ceil(epochs[-1]) - epoch) if steps else 0
+            self._batches = steps[-1] if steps else 0
+            if not steps:
+                step = epoch if self._schedule.unit == "epoch" else 0
+                self._add(step, float(epoch), {}, lambda: (layers, seconds))
+        self._batches_before_epoch = self._batches
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Take a snapshot if one is due after this batch."""
+        if self._schedule.unit != "batch":
+            return
+        # With steps_per_execution > 1 several batches end at once.
+        done = self._batches_before_epoch + batch + 1
+        ended = range(self._batches + 1, done + 1)
+        self._batches = done
+        if any(map(self._schedule.due, ended)):
+            self._snapshot(done, self._epoch_fraction(batch + 1), logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Take a snapshot if snapshots follow epochs, and add our numbers to the epoch's logs."""
+        if self._schedule.unit == "epoch":
+            done = epoch + 1 + self._epoch_offset
+            self._snapshot(done, float(done), logs)
+        known = [value for value in self.similarities.values() if math.isfinite(value)]
+        if logs is not None and known:
+            logs["svcca_mean"] = sum(known) / len(known)
+            logs["svcca_min"] = min(known)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Compare every snapshot with the final one."""
+        if self._initial is None:  # else no epoch was trained
+            if self._schedule.unit == "batch" and self._recording.run.steps[-1:] != [self._batches]:
+                self._snapshot(self._batches, self._epoch + 1.0 + self._epoch_offset, logs)
+            with self._training_goes_on("the comparison with the end"):
+                self._recording.finish()
+        self._recording.close()
+        logger.info("%s, in %s", self._recording.cost(), self._recording.run.path)
+
+    def _snapshot(self, step: int, epoch: float, logs: Mapping[str, Any] | None) -> None:
+        def capture() -> tuple[Snapshot, float]:
+            started = time.perf_counter()
+            return self._factorised(step), time.perf_counter() - started
+
+        self._add(step, epoch, logs or {}, capture)
+
+    def _add(
+        self,
+        step: int,
+        epoch: float,
+        logs: Mapping[str, Any],
+        capture: Callable[[], tuple[Snapshot, float]],
+    ) -> None:
+        with self._training_goes_on(f"the snapshot of step {step}"):
+            layers, seconds = capture()
+            self._recording.add(step, layers, epoch=epoch, logs=logs, seconds=seconds)
+            self.similarities = self._recording.similarities
+
+    def _factorised(self, step: int) -> Snapshot:
+        """Factors of every layer; one that went NaN is left out, with a warning."""
+        assert self._capture is not None
+        layers = {}
+        for name, matrix in self._capture(self.probe).items():
+            try:
+                layers[name] = Subspace.from_activations(matrix, name=name)
+            except ValueError as error:
+                self._warn(
+                    name, f"Layer {name!r} is left out of the snapshot of step {step}: {error}"
+                )
+        return layers
+
+    def _epoch_fraction(self, batches: int) -> float:
+        per_epoch = (self.params or {}).get("steps")
+        within = batches / per_epoch if per_epoch else 0.0
+        return self._epoch + self._epoch_offset + within
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "model": self.model.name,
+            "measure": self.measure,
+            "measure_options": self.measure_options,
+            "step_unit": self._schedule.unit,
+            "versions": {
+                "svcca_monitor": version("svcca-monitor"),
+                "keras": keras.version(),
+                "backend": keras.backend.backend(),
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "cost": {"seconds": [], "bytes": []},
+        }
+
+    @contextmanager
+    def _training_goes_on(self, what: str) -> Iterator[None]:
+        """A fault within becomes a warning, once for each kind."""
+        try:
+            yield
+        except Exception as error:
+            logger.debug("Failed on %s", what, exc_info=True)
+            kind = type(error).__name__
+            self._warn(
+                kind, f"SVCCAMonitor could not finish {what}: {kind}: {error}. Training goes on."
+            )
+
+    def _warn(self, key: str, message: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            warnings.warn(message, stacklevel=2)

@@ -1,0 +1,302 @@
+"""A run on disk: snapshots of the layers, taken on one probe set as training went on.
+
+Needs no deep-learning framework: any training loop can write a run, any laptop can read it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .files import write_atomically
+from .probe import ProbeMismatchError, ProbeSet
+from .subspace import Subspace
+
+FORMAT_VERSION = 1
+DIRECTORY = "svcca"
+# Other names in the folder are temporary files of a writer that was interrupted.
+_SNAPSHOT = re.compile(r"step-(\d{8,})\.safetensors")
+_FACTORS = ("basis", "singular_values", "loadings", "mean", "spectrum")
+
+
+class RunFormatError(ValueError):
+    """A file of a run is not what this version of the package can read."""
+
+
+class RunMismatchError(ValueError):
+    """A directory holds the run of another model."""
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """What a run knows about a layer.
+
+    Attributes:
+        name: Name or path within the model.
+        layer_class: Class of the layer.
+        depth: Position in the order in which the model calls its layers, from 0.
+        output_shape: Shape of its output with None for the examples.
+        representation: How the output became a matrix.
+    """
+
+    name: str
+    layer_class: str
+    depth: int
+    output_shape: tuple[int | None, ...]
+    representation: str
+
+
+class Run:
+    """Snapshots of the layers of one model on one probe set.
+
+    Args:
+        path: The log directory, or the folder `svcca` in it.
+
+    Raises:
+        FileNotFoundError: If there is no run.
+        RunFormatError: If `run.json` is damaged or of an unknown format version.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = _directory(Path(path))
+        try:
+            text = (self.path / "run.json").read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            raise FileNotFoundError(
+                f"No run in {path}: {self.path / 'run.json'} does not exist. Pass the log_dir "
+                "that SVCCAMonitor was given."
+            ) from None
+        self._facts = _parse(text, self.path / "run.json")
+
+    @classmethod
+    def create(
+        cls,
+        log_dir: str | os.PathLike[str],
+        layers: Sequence[LayerInfo],
+        probe: ProbeSet,
+        **facts: Any,
+    ) -> Run:
+        """Start a run in `log_dir`, or go on with the run that it holds.
+
+        Args:
+            log_dir: Directory, made if need be; the run is its folder `svcca`.
+            layers: The layers, in the order of the model.
+            probe: The probe set.
+            **facts: Further entries of `run.json`, such as `measure`.
+
+        Raises:
+            ProbeMismatchError: If the directory holds a run on another probe set.
+            RunMismatchError: If it holds a run of another model.
+        """
+        path = _directory(Path(log_dir), new=True)
+        if (path / "run.json").exists():
+            run = cls(path)
+            run._require_same(layers, probe)
+            return run
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "snapshots").mkdir(exist_ok=True)
+        record = {
+            "format_version": FORMAT_VERSION,
+            "layers": [asdict(layer) for layer in layers],
+            "probe_fingerprint": probe.fingerprint,
+            "n_samples": probe.n_samples,
+            "labels": None if probe.labels is None else probe.labels.tolist(),
+            "class_names": probe.class_names,
+            "ids": probe.ids.tolist(),
+            **facts,
+        }
+        write_atomically(path / "run.json", json.dumps(record, indent=1).encode())
+        return cls(path)
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers, in the order in which the model calls them."""
+        return [layer.name for layer in self.layer_info]
+
+    @property
+    def layer_info(self) -> list[LayerInfo]:
+        """What the run knows about each layer."""
+        return [
+            LayerInfo(**{**entry, "output_shape": tuple(entry["output_shape"])})
+            for entry in self._facts["layers"]
+        ]
+
+    @property
+    def steps(self) -> list[int]:
+        """Steps with a complete snapshot, ascending; read anew, as training may be going on."""
+        folder = self.path / "snapshots"
+        names = os.listdir(folder) if folder.is_dir() else []
+        return sorted(int(m.group(1)) for m in map(_SNAPSHOT.fullmatch, names) if m)
+
+    @property
+    def epochs(self) -> list[float]:
+        """Epoch of each step; a fraction where snapshots are taken within epochs."""
+        return [float(self.header(step)["epoch"]) for step in self.steps]
+
+    @property
+    def probe_fingerprint(self) -> str:
+        """Fingerprint of the probe set, see `ProbeSet`."""
+        return self._facts["probe_fingerprint"]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Everything in `run.json`: labels, measure, versions, costs …"""
+        return dict(self._facts)
+
+    def snapshot(self, step: int) -> dict[str, Subspace]:
+        """The factorised activations of every layer at a step.
+
+        Raises:
+            KeyError: If the run has no snapshot of that step.
+            RunFormatError: If the file is damaged.
+        """
+        handle = self._open(step)
+        try:
+            keys = set(handle.keys())
+            arrays = {
+                name: {f: handle.get_tensor(f"{name}/{f}") for f in _FACTORS}
+                for name in self.layers
+                if f"{name}/basis" in keys
+            }
+        except Exception as error:
+            raise RunFormatError(f"{self.snapshot_path(step)} is damaged: {error}") from error
+        return {name: Subspace(**_widened(factors)) for name, factors in arrays.items()}
+
+    def header(self, step: int) -> dict[str, Any]:
+        """Epoch and logs of a snapshot: `{"step": …, "epoch": …, "logs": {…}}`."""
+        metadata = self._open(step).metadata() or {}
+        try:
+            return json.loads(metadata["svcca"])
+        except (KeyError, ValueError) as error:
+            raise RunFormatError(f"{self.snapshot_path(step)} has no valid header.") from error
+
+    def write_snapshot(
+        self,
+        step: int,
+        layers: Mapping[str, Subspace],
+        *,
+        epoch: float,
+        logs: Mapping[str, float] | None = None,
+    ) -> int:
+        """Add a snapshot; it exists whole or not at all.
+
+        Factors are kept in float32, which holds all that float32 activations have.
+
+        Args:
+            step: Above every step that the run has.
+            layers: The factorised activations; a layer that is left out is nan in every result.
+            epoch: Epochs completed.
+            logs: Numbers to keep with it, such as the losses.
+
+        Returns:
+            Size of the file in bytes.
+
+        Raises:
+            ValueError: If the step is not above the last one, or a layer is not one of the run's.
+        """
+        from safetensors.numpy import save
+
+        last = self.steps[-1] if self.steps else -1
+        if step <= last:
+            raise ValueError(f"Steps must increase: the run has step {last}. Received: {step}.")
+        unknown = set(layers) - set(self.layers)
+        if unknown:
+            raise ValueError(f"Layers {sorted(unknown)} are not layers of this run: {self.layers}.")
+        tensors = {
+            f"{name}/{factor}": _narrowed(factor, getattr(s, factor))
+            for name, s in layers.items()
+            for factor in _FACTORS
+        }
+        head = {
+            "step": int(step),
+            "epoch": float(epoch),
+            "logs": {str(k): float(v) for k, v in (logs or {}).items() if np.ndim(v) == 0},
+        }
+        payload = save(tensors, metadata={"svcca": json.dumps(head)})
+        write_atomically(self.snapshot_path(step), payload)
+        return len(payload)
+
+    def record(self, **facts: Any) -> None:
+        """Add entries to `run.json`, or replace them."""
+        self._facts.update(facts)
+        write_atomically(self.path / "run.json", json.dumps(self._facts, indent=1).encode())
+
+    def snapshot_path(self, step: int) -> Path:
+        """File of the snapshot of a step."""
+        return self.path / "snapshots" / f"step-{step:08d}.safetensors"
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}: {len(self.layers)} layers, {len(self.steps)} snapshots)"
+
+    def _open(self, step: int) -> Any:
+        from safetensors import safe_open
+
+        path = self.snapshot_path(step)
+        if not path.exists():
+            raise KeyError(f"No snapshot of step {step} in {self.path}. Steps: {self.steps}.")
+        try:
+            return safe_open(path, framework="numpy")
+        except Exception as error:
+            raise RunFormatError(f"{path} is damaged: {error}") from error
+
+    def _require_same(self, layers: Sequence[LayerInfo], probe: ProbeSet) -> None:
+        if self.probe_fingerprint != probe.fingerprint:
+            raise ProbeMismatchError(self.probe_fingerprint, probe.fingerprint, str(self.path))
+        for mine, other in zip(self.layer_info, layers, strict=False):
+            if mine != other:
+                raise RunMismatchError(
+                    f"{self.path} holds a run of another model: its layer {mine.depth} is {mine}, "
+                    f"but this model has {other}. Nothing was changed; use another log_dir."
+                )
+        if len(self.layers) != len(layers):
+            raise RunMismatchError(
+                f"{self.path} holds a run of {len(self.layers)} layers ({', '.join(self.layers)}), "
+                f"but {len(layers)} are to be monitored ({', '.join(i.name for i in layers)}). "
+                "Nothing was changed; use another log_dir."
+            )
+
+
+def _directory(path: Path, *, new: bool = False) -> Path:
+    """The run's folder, whether it or the log directory was named."""
+    if path.name == DIRECTORY and (not new or (path / "run.json").exists()):
+        return path
+    return path / DIRECTORY
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        facts = json.loads(text)
+        version = facts["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunFormatError(f"{path} is not the description of a run: {error!r}.") from error
+    if version != FORMAT_VERSION:
+        raise RunFormatError(
+            f"{path} has format version {version!r}; this svcca_monitor reads version "
+            f"{FORMAT_VERSION}. Upgrade the package that reads, or the one that wrote."
+        )
+    missing = {"layers", "probe_fingerprint"} - set(facts)
+    if missing:
+        raise RunFormatError(f"{path} lacks {sorted(missing)}.")
+    return facts
+
+
+def _narrowed(factor: str, array: np.ndarray) -> np.ndarray:
+    """The large factors, orthonormal columns, in single precision; the rest in double."""
+    narrow = factor in ("basis", "loadings")
+    if np.iscomplexobj(array):
+        return np.ascontiguousarray(array, dtype=np.complex64 if narrow else np.complex128)
+    return np.ascontiguousarray(array, dtype=np.float32 if narrow else np.float64)
+
+
+def _widened(factors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {
+        key: a.astype(np.complex128 if np.iscomplexobj(a) else np.float64)
+        for key, a in factors.items()
+    }

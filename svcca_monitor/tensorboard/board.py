@@ -1,0 +1,91 @@
+"""The numbers of a run, put before the user: one event file that grows, one for the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from . import summary
+from .events import EventWriter, replace_final
+
+
+@dataclass
+class Board:
+    """Publishes one run to TensorBoard.
+
+    Attributes:
+        directory: TensorBoard's run directory.
+        measure: Name of the measure.
+        layers: Names of the layers, in the order of the model.
+    """
+
+    directory: Path
+    measure: str
+    layers: Sequence[str]
+    _writer: EventWriter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._writer = EventWriter(self.directory)
+
+    def snapshot(
+        self,
+        step: int,
+        pane: np.ndarray,
+        history: np.ndarray,
+        *,
+        chance: Sequence[float | None],
+        first: bool,
+    ) -> None:
+        """Publish a snapshot as it arrives.
+
+        Args:
+            step: Its step.
+            pane: Layers × layers at this step.
+            history: Layers × earlier snapshots, column r for the r-th of the run; nan where it
+                was not compared.
+            chance: What each layer would score against an independent one of its size, if known.
+            first: Whether the run begins here; then the layout of the charts goes along.
+        """
+        values = [summary.chart_layout()] if first else []
+        values.append(self._tensor(summary.LAYERS_TAG, pane, chance))
+        if history.shape[1]:
+            values.append(self._tensor(summary.HISTORY_TAG, history, chance))
+            previous = dict(zip(self.layers, history[:, -1].tolist(), strict=True))
+            values += summary.scalars(summary.CONVERGENCE_PREFIX, previous)
+        values.append(summary.pane_image(pane))
+        self._writer.add(step, values)
+
+    def final(
+        self, panes: Iterable[tuple[int, np.ndarray]], *, chance: Sequence[float | None]
+    ) -> None:
+        """Publish the comparison of every snapshot (step, layers × layers) with the last one."""
+        replace_final(
+            self.directory,
+            (
+                (
+                    step,
+                    [
+                        self._tensor(summary.FINAL_TAG, pane, chance),
+                        *summary.scalars(
+                            summary.FINAL_PREFIX,
+                            dict(zip(self.layers, np.diagonal(pane).tolist(), strict=True)),
+                        ),
+                    ],
+                )
+                for step, pane in panes
+            ),
+        )
+
+    def close(self) -> None:
+        """Close the event file."""
+        self._writer.close()
+
+    def _tensor(
+        self, tag: str, values: np.ndarray, chance: Sequence[float | None]
+    ) -> summary.Summary.Value:
+        return summary.tensor(
+            tag, values, measure=self.measure, layers=self.layers, chance=chance
+        )
