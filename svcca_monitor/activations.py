@@ -1,7 +1,7 @@
 """How a layer's output of any rank becomes a matrix (n_samples, n_features).
 
-Each representation is written once against an array namespace: NumPy for arrays at hand, `keras.ops`
-inside a traced graph, so that full feature maps never travel to the host.
+Each representation is written once against an array namespace: NumPy for arrays at hand,
+`keras.ops` inside a traced graph, so that full feature maps never travel to the host.
 """
 
 from __future__ import annotations

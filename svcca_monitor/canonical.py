@@ -22,7 +22,7 @@ class CCAResult:
         x_variates: Unit (sample) variance and zero mean, shape (k, n_samples).
         y_variates: The same for y.
         x_weights: Neurons to variates, shape (k, n_x_features):
-            ``x_variates = x_weights @ (x - x.mean(axis=0)).T``. Weights of dropped directions are 0.
+            ``x_variates = x_weights @ (x - x.mean(axis=0)).T``. Dead neurons have weight 0.
         y_weights: The same for y.
     """
 

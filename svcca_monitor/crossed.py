@@ -6,6 +6,8 @@ and both subspaces.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from .canonical import clipped
@@ -71,4 +73,4 @@ def _ties(correlations: Array) -> list[tuple[int, int]]:
     """Index ranges of runs of equal correlations, of two or more."""
     edges = np.flatnonzero(np.abs(np.diff(correlations)) > TIE) + 1
     bounds = [0, *edges.tolist(), len(correlations)]
-    return [(a, b) for a, b in zip(bounds, bounds[1:], strict=False) if b - a > 1]
+    return [(a, b) for a, b in pairwise(bounds) if b - a > 1]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .measures import similarity_grid
+from .measures import get_measure, similarity_grid
 from .messages import unknown_name
 from .probe import ProbeMismatchError
 from .run import Run
@@ -181,7 +181,8 @@ def convergence(
 
     Returns:
         Dataset with, for each layer, `convergence_epoch` and `area_under_curve` (mean similarity
-        to the final snapshot over training, by the trapezoidal rule), and two numbers:
+        to the final snapshot over training, by the trapezoidal rule) and `chance_level` (what
+        unrelated layers of its final size would score; nan if unknown), and two numbers:
         `bottom_up_index`, Kendall's τ between depth and area under the curve, and its `p_value`.
         −1: the deeper a layer, the later it settles. nan with fewer than two layers or snapshots.
 
@@ -195,6 +196,7 @@ def convergence(
     )
     if layers is not None:
         curves = curves.sel(layer=_matching(run.layers, layers))
+    names = curves["layer"].values.tolist()
     values, epochs = curves.values, curves["epoch"].values
     settled = np.array([_first_settled(column, epochs, threshold) for column in values.T])
     span = epochs[-1] - epochs[0]
@@ -208,6 +210,7 @@ def convergence(
         {
             "convergence_epoch": ("layer", settled),
             "area_under_curve": ("layer", area),
+            "chance_level": ("layer", _chance_levels(run, names, measure, options)),
             "bottom_up_index": float(tau),
             "p_value": float(p_value),
         },
@@ -268,6 +271,20 @@ def _matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
         if not any(fnmatchcase(name, pattern) for name in names):
             raise ValueError(unknown_name("layer", pattern, names))
     return [name for name in names if any(fnmatchcase(name, p) for p in patterns)]
+
+
+def _chance_levels(
+    run: Run, names: Sequence[str], measure: str, options: dict[str, Any]
+) -> list[float]:
+    kind = get_measure(measure)
+    settings = kind.settings(options)
+    final = run.snapshot(run.steps[-1])
+    levels = []
+    for name in names:
+        cut = kind.cut(final[name], settings) if name in final else None
+        level = None if cut is None else kind.chance_of(cut, cut)
+        levels.append(float("nan") if level is None else level)
+    return levels
 
 
 def _first_settled(curve: np.ndarray, epochs: np.ndarray, threshold: float) -> float:

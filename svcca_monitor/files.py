@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, payload: bytes) -> None:
-    """Temporary name, flush to the disk, rename: a reader sees the old file or the whole new one."""
+    """Write, flush to the disk, rename: a reader sees the old file or the whole new one."""
     # Not the final name with an ending: readers that go by parts of names would take it.
     temporary = path.with_name(f".writing-{os.getpid()}-{threading.get_ident()}.tmp")
     try:

@@ -15,6 +15,7 @@ from .messages import unknown_name
 from .pairs import Layer, Layers, Measure, all_pairs, few_samples
 from .subspace import Array, Criterion, as_subspace
 
+
 def mean_cca(
     x: Layer,
     y: Layer,
@@ -41,7 +42,7 @@ def cca_r2(
     dims: int | None = None,
     rtol: float | None = None,
 ) -> float:
-    """Mean squared canonical correlation ‖Uₓᴴ U_y‖²_F / min(rank_x, rank_y) (Kornblith 2019, §3)."""
+    """Mean squared canonical correlation ‖Uₓᴴ U_y‖²_F / min(rank_x, rank_y) (Kornblith 2019)."""
     return similarity(
         x, y, measure="cca_r2", rtol=rtol, explained_variance=explained_variance, dims=dims
     )
@@ -82,8 +83,15 @@ def svcca(
         >>> svcca(x, np.hstack([x, noise])) > 0.999
         True
     """
-    options = {"explained_variance": explained_variance, "criterion": criterion, "dims": dims}
-    return similarity(x, y, measure="svcca", rtol=rtol, **options)
+    return similarity(
+        x,
+        y,
+        measure="svcca",
+        rtol=rtol,
+        explained_variance=explained_variance,
+        criterion=criterion,
+        dims=dims,
+    )
 
 
 def pwcca(
@@ -98,8 +106,8 @@ def pwcca(
     """Projection weighted canonical correlation (Morcos et al. 2018, §2.1).
 
     Σ αᵢ ρᵢ with αᵢ ∝ Σⱼ |⟨hᵢ, zⱼ⟩|, where hᵢ are the orthonormal canonical variates of x and zⱼ its
-    centred neurons. Asymmetric: the weights come from x. Inside a tie of correlations the definition
-    leaves the hᵢ free to turn; here they are turned to the principal axes of x within the tie.
+    centred neurons. Asymmetric: the weights come from x. Inside a tie of correlations the
+    definition leaves the hᵢ free to turn; here they are the principal axes of x within the tie.
     Invariant to affine maps of y, and to shift, scale, signs and order of the neurons of x.
 
     Args:
@@ -113,8 +121,15 @@ def pwcca(
     Raises:
         ValueError: If the arrays are not finite matrices with equally many samples.
     """
-    options = {"symmetric": symmetric, "explained_variance": explained_variance, "dims": dims}
-    return similarity(x, y, measure="pwcca", rtol=rtol, **options)
+    return similarity(
+        x,
+        y,
+        measure="pwcca",
+        rtol=rtol,
+        symmetric=symmetric,
+        explained_variance=explained_variance,
+        dims=dims,
+    )
 
 
 def linear_cka(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
@@ -147,7 +162,7 @@ def similarity(
         **options: Options of the measure, such as `explained_variance`.
 
     Returns:
-        A number in [0, 1] (adjusted: may fall below 0); nan, with a warning, if a layer is constant.
+        A number in [0, 1] (adjusted: at most 1); nan, with a warning, if a layer is constant.
 
     Raises:
         ValueError: If the measure is unknown or the arrays cannot be compared.

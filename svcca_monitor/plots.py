@@ -1,4 +1,4 @@
-"""Pane plots and curves with matplotlib; every function returns a figure that nobody needs to close."""
+"""Pane plots and curves with matplotlib, as figures that nobody needs to close."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from . import dynamics
 from .run import Run
@@ -26,15 +27,13 @@ def pane(data: xr.DataArray, *, title: str | None = None) -> Figure:
 
     Args:
         data: Array of layers × layers with values in [0, 1].
-        title: Above the picture; by default the step and the measure.
+        title: Above the picture.
     """
     size = 2.2 + 0.2 * min(max(data.shape), MOST_TICKS)
     figure = Figure(figsize=(size + 1.0, size), layout="constrained")
     axes = figure.subplots()
     image = _draw(axes, data)
-    if title is None:
-        title = f"step {data.attrs['step']}" if "step" in data.attrs else ""
-    axes.set_title(title)
+    axes.set_title(title or "")
     figure.colorbar(image, ax=axes, label=_measure(data), shrink=0.8)
     return figure
 
@@ -56,8 +55,10 @@ def panes(run: Run, *, moments: Sequence[float] = MOMENTS, **options: Any) -> Fi
     row = figure.subplots(1, len(grids), sharey=True, squeeze=False)[0]
     for axes, grid, i, moment in zip(row, grids, chosen, moments, strict=True):
         image = _draw(axes, grid, ylabel=axes is row[0])
+        if axes is row[0]:
+            axes.set_ylabel("layer during training")
         axes.set_title(f"{moment:.0%} of training (epoch {epochs[i]:g})", fontsize=9)
-    figure.colorbar(image, ax=row, label=_measure(grids[0]), shrink=0.8)
+    figure.colorbar(image, ax=row.tolist(), label=_measure(grids[0]), shrink=0.8, pad=0.01)
     return figure
 
 
@@ -76,10 +77,18 @@ def curves(data: xr.DataArray, *, title: str | None = None) -> Figure:
     colours = colormaps["plasma"](np.linspace(0.0, 0.9, len(names)))
     for name, colour in zip(names, colours, strict=True):
         axes.plot(
-            data["epoch"], data.sel(layer=name), color=colour, label=name, marker="o", markersize=2.5
+            data["epoch"],
+            data.sel(layer=name),
+            color=colour,
+            label=name,
+            marker="o",
+            markersize=2.5,
         )
     reference = data.attrs.get("reference", "final")
-    axes.set(xlabel="epoch", ylabel=f"{_measure(data)}\nto the {reference} snapshot", ylim=(None, 1.02))
+    axes.set(
+        xlabel="epoch", ylabel=f"{_measure(data)}\nto the {reference} snapshot", ylim=(None, 1.02)
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     # The last layer first, as its curve is the lowest while layers converge from the bottom up.
     handles, labels = axes.get_legend_handles_labels()
@@ -111,17 +120,16 @@ def _draw(axes: Axes, data: xr.DataArray, *, ylabel: bool = True) -> AxesImage:
     axes.tick_params(labelsize=7)
     axes.tick_params(axis="x", rotation=90)
     axes.set_xlabel(_says(columns, data))
-    if ylabel:
-        axes.set_ylabel(_says(rows, data))
+    axes.set_ylabel(_says(rows, data) if ylabel else "")
     return image
 
 
 def _says(dimension: str, data: xr.DataArray) -> str:
+    """What an axis shows, in words."""
     if dimension == "reference_layer":
-        reference = data.attrs.get("reference")
-        return f"layer at step {reference}"
-    if dimension == "layer" and "step" in data.attrs:
-        return "layer during training"
+        return f"layer at step {data.attrs['reference']}"
+    if dimension == "layer":
+        return f"layer at step {data.attrs['step']}"
     return dimension.replace("_", " ")
 
 

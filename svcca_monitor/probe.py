@@ -21,8 +21,8 @@ class ProbeMismatchError(ValueError):
     def __init__(self, expected: str, received: str, what: str = "The snapshots"):
         super().__init__(
             f"{what} belong to probe set {expected[:16]}…, but this is probe set "
-            f"{received[:16]}… . Similarities compare example by example: use the same inputs in the "
-            "same order, or another log_dir."
+            f"{received[:16]}…: not the same inputs in the same order. Similarities compare "
+            "example by example; use the probe set of the run, or another log_dir."
         )
 
 

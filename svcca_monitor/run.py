@@ -147,7 +147,7 @@ class Run:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Everything in `run.json`: labels, measure, versions, costs …"""
+        """Everything in `run.json`, such as labels, measure, versions and costs."""
         return dict(self._facts)
 
     def snapshot(self, step: int) -> dict[str, Subspace]:

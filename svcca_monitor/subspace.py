@@ -77,10 +77,8 @@ class Subspace:
         # The mean of a constant column is rounded, and the remainder would pass for a direction.
         centred[:, (matrix == matrix[:1]).all(axis=0)] = 0.0
         basis, values, loadings_h = _thin_svd(centred)
-        if rtol is None:
-            floor = _noise_floor(values, mean, centred.shape, eps)
-        else:
-            floor = rtol * values[0]
+        noise = _noise_floor(values, mean, centred.shape, eps)
+        floor = noise if rtol is None else rtol * values[0]
         k = int(np.count_nonzero(values > floor))
         # Copies, for a view would keep the columns that were cut off alive.
         subspace = cls(

@@ -146,7 +146,7 @@ class Capture:
 def borrowed_calls(
     layers: dict[str, Any], record: Callable[[str, Any, Any], None]
 ) -> Iterator[None]:
-    """Within this context, every call of the layers is reported as `record(path, layer, output)`."""
+    """Within this context, every call of a layer is reported: `record(path, layer, output)`."""
     borrowed: list[tuple[Any, Any]] = []
 
     def wrap(path: str, layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:

@@ -84,9 +84,9 @@ class Recording:
         moved = [name for name in before if name in now and not _alike(before[name], now[name])]
         if moved:
             warnings.warn(
-                f"The model is not where the last snapshot in {self.run.path} (step {last}) left it: "
-                f"{len(moved)} of {len(before)} layers differ. New snapshots are added to that run; "
-                "if this is another training, give it another log_dir.",
+                f"The model is not where the last snapshot in {self.run.path} (step {last}) left "
+                f"it: {len(moved)} of {len(before)} layers differ. New snapshots are added to that "
+                "run; if this is another training, give it another log_dir.",
                 stacklevel=3,
             )
 

@@ -15,15 +15,28 @@ Selector = str | type | Callable[[Any], bool]
 Selection = None | Selector | Iterable[Selector]
 
 # Layers whose output at inference is their input, moved about or unchanged.
-_PASSIVE = tuple(
-    getattr(keras.layers, name)
-    for name in (
-        "InputLayer Identity Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D "
-        "AlphaDropout GaussianDropout GaussianNoise ActivityRegularization Masking "
-        "Reshape Flatten Permute RepeatVector Cropping1D Cropping2D Cropping3D "
-        "ZeroPadding1D ZeroPadding2D ZeroPadding3D"
-    ).split()
-    if hasattr(keras.layers, name)
+_PASSIVE = (
+    keras.layers.InputLayer,
+    keras.layers.Identity,
+    keras.layers.Dropout,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+    keras.layers.AlphaDropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.ActivityRegularization,
+    keras.layers.Masking,
+    keras.layers.Reshape,
+    keras.layers.Flatten,
+    keras.layers.Permute,
+    keras.layers.RepeatVector,
+    keras.layers.Cropping1D,
+    keras.layers.Cropping2D,
+    keras.layers.Cropping3D,
+    keras.layers.ZeroPadding1D,
+    keras.layers.ZeroPadding2D,
+    keras.layers.ZeroPadding3D,
 )
 # Augmentation and rescaling: functions of the input alone, which training does not change.
 _PREPROCESSING = "keras.src.layers.preprocessing"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 from . import summary
 from .events import EventWriter, replace_final
@@ -85,7 +86,5 @@ class Board:
 
     def _tensor(
         self, tag: str, values: np.ndarray, chance: Sequence[float | None]
-    ) -> summary.Summary.Value:
-        return summary.tensor(
-            tag, values, measure=self.measure, layers=self.layers, chance=chance
-        )
+    ) -> Summary.Value:
+        return summary.tensor(tag, values, measure=self.measure, layers=self.layers, chance=chance)

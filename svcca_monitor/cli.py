@@ -1,0 +1,149 @@
+"""Commands. Everything heavy is imported when a command needs it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from .run import Run
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Watch each layer of a Keras model converge while it trains.",
+)
+MeasureOption = Annotated[str | None, typer.Option(help="Measure; default: the run's own.")]
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="YAML config, such as configs/digits.yaml.")],
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="section.key=value, over the config; may be repeated."),
+    ] = None,
+    log_dir: Annotated[
+        Path | None, typer.Option(help="Where to write; default: logs/<name of the config>.")
+    ] = None,
+) -> None:
+    """Train what CONFIG describes and watch its layers converge."""
+    with _readable_errors():
+        from .experiments import config as configs
+
+        settings = configs.load(config, override or [])
+        folder = log_dir or _unused(Path("logs") / config.stem)
+        # TensorFlow's notes on the machine it finds would tear the display.
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from .display import TrainingDisplay
+        from .experiments.train import Progress, train
+        from .run import Run
+
+        console = Console()
+        with TrainingDisplay(console, config.stem) as display:
+
+            def report(progress: Progress) -> None:
+                display.update(**vars(progress))
+
+            train(settings, folder, report=report)
+        _print_convergence(console, Run(folder), measure=None, reference="final")
+        shown = shlex.quote(str(folder))
+        console.print(f"\nRun in {folder}. Look at it again, or in TensorBoard:", highlight=False)
+        console.print(f"  svcca-monitor show {shown} --plot {shown}/plots", highlight=False)
+        console.print(f"  tensorboard --logdir {shown}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="Log directory of a run.")],
+    measure: MeasureOption = None,
+    reference: Annotated[
+        str, typer.Option(help="final, initial, previous, or a step: what curves compare with.")
+    ] = "final",
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Save pane.png, panes.png and curves.png in this folder."),
+    ] = None,
+) -> None:
+    """Show how the layers of a RUN converged."""
+    with _readable_errors():
+        from .run import Run
+
+        console = Console()
+        opened = Run(path)
+        _print_convergence(console, opened, measure=measure, reference=reference)
+        if plot is not None:
+            for file in _save_plots(opened, plot, measure=measure, reference=reference):
+                console.print(f"Saved {file}", highlight=False, soft_wrap=True)
+
+
+def _print_convergence(
+    console: Console, opened: Run, *, measure: str | None, reference: str
+) -> None:
+    from .display import convergence_table
+    from .dynamics import convergence, learning_dynamics
+
+    name, options = _measure(opened, measure)
+    curves = learning_dynamics(opened, _reference(reference), measure=name, **options)
+    settled = convergence(opened, measure=name, **options)
+    console.print(convergence_table(curves, settled, width=console.width))
+
+
+def _save_plots(
+    opened: Run, folder: Path, *, measure: str | None, reference: str
+) -> Iterator[Path]:
+    from . import dynamics, plots
+
+    name, options = _measure(opened, measure)
+    folder.mkdir(parents=True, exist_ok=True)
+    curves = dynamics.learning_dynamics(opened, _reference(reference), measure=name, **options)
+    final = dynamics.pane(opened, "final", measure=name, **options)
+    for file, figure in {
+        "pane.png": plots.pane(final),
+        "panes.png": plots.panes(opened, measure=name, **options),
+        "curves.png": plots.curves(curves),
+    }.items():
+        figure.savefig(folder / file, dpi=150)
+        yield folder / file
+
+
+def _measure(opened: Run, measure: str | None) -> tuple[str, dict[str, Any]]:
+    """The measure asked for or, with its options, the one that the run was monitored with."""
+    if measure is not None:
+        return measure, {}
+    return opened.facts.get("measure", "svcca"), opened.facts.get("measure_options", {})
+
+
+def _reference(text: str) -> str | int:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _unused(folder: Path) -> Path:
+    """`folder`, or the first of folder-2, folder-3 … without a run in it."""
+    candidate, n = folder, 1
+    while candidate.exists():
+        n += 1
+        candidate = folder.with_name(f"{folder.name}-{n}")
+    return candidate
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """What a user can put right is one sentence, not a traceback."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError, ImportError) as error:
+        message = error.args[0] if isinstance(error, KeyError) and error.args else error
+        Console(stderr=True).print(f"Error: {message}", style="red", markup=False, soft_wrap=True)
+        if os.environ.get("SVCCA_MONITOR_TRACEBACK"):
+            raise
+        raise typer.Exit(1) from error

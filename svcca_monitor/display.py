@@ -1,0 +1,151 @@
+"""What a run looks like in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Moments of training in a table: as many as fit beside the names, within reason.
+FEWEST_COLUMNS, MOST_COLUMNS, COLUMN_WIDTH = 3, 12, 6
+
+
+class TrainingDisplay:
+    """Progress of a training and, for each layer, its similarity to the previous snapshot.
+
+    Redraws itself in a terminal; where output is a file or a pipe, prints one line an epoch.
+    """
+
+    def __init__(self, console: Console, title: str):
+        self.console = console
+        self.progress = Progress(
+            TextColumn(title),
+            BarColumn(),
+            TextColumn("epoch {task.fields[epoch]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[numbers]}"),
+            console=console,
+        )
+        self.task = self.progress.add_task("training", total=None, epoch="", numbers="")
+        self.similarities: Mapping[str, float] = {}
+        self.live = Live(get_renderable=self._render, console=console, refresh_per_second=4)
+
+    def __enter__(self) -> TrainingDisplay:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.live.stop()
+
+    def update(
+        self,
+        *,
+        epochs_done: float,
+        epochs: int,
+        epoch_ended: bool,
+        logs: Mapping[str, float],
+        similarities: Mapping[str, float],
+    ) -> None:
+        """Show how far training is."""
+        self.similarities = similarities
+        changes: dict[str, Any] = {"total": epochs, "completed": epochs_done}
+        changes["epoch"] = f"{int(epochs_done)}/{epochs}"
+        if epoch_ended:
+            changes["numbers"] = _numbers(logs)
+            if not self.console.is_terminal:
+                line = f"epoch {int(epochs_done)}/{epochs}  {_numbers(logs)}"
+                self.console.print(line, highlight=False, soft_wrap=True)
+        self.progress.update(self.task, **changes)
+
+    def _render(self) -> Group:
+        table = Table.grid(padding=(0, 1))
+        for name, value in reversed(list(self.similarities.items())):
+            bar = ProgressBar(total=1.0, completed=0.0 if np.isnan(value) else value, width=30)
+            table.add_row(Text(name), bar, f"{value:.3f}")
+        heading = Text("similarity to the previous snapshot, top layer first", style="dim")
+        if not self.similarities:
+            return Group(self.progress)
+        return Group(self.progress, heading, table)
+
+
+def convergence_table(curves: xr.DataArray, settled: xr.Dataset, *, width: int = 80) -> Table:
+    """Layers × epochs: similarity to the reference, and when each layer settled.
+
+    Args:
+        curves: Of `learning_dynamics`.
+        settled: Of `convergence`.
+        width: Characters in a line of the terminal.
+    """
+    measure, reference = curves.attrs["measure"], curves.attrs["reference"]
+    table = Table(
+        title=f"{measure} similarity to the {reference} snapshot, top layer first",
+        title_justify="left",
+        caption=bottom_up(settled),
+        caption_justify="left",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("layer", no_wrap=True)
+    longest = max(len(str(name)) for name in curves["layer"].values)
+    room = (width - longest - len("  area settled chance  ") - 4) // COLUMN_WIDTH
+    chosen = _spread(len(curves["step"]), min(max(room, FEWEST_COLUMNS), MOST_COLUMNS))
+    for i in chosen:
+        table.add_column(f"{float(curves['epoch'][i]):g}", justify="right", no_wrap=True)
+    table.add_column("area", justify="right", no_wrap=True)
+    table.add_column("settled", justify="right", no_wrap=True)
+    table.add_column("chance", justify="right", no_wrap=True)
+    for name in curves["layer"].values[::-1]:
+        values = curves.sel(layer=name).values[chosen]
+        row = settled.sel(layer=name)
+        table.add_row(
+            Text(str(name)),
+            *(Text(f"{v:.2f}", style=_style(v)) for v in values),
+            f"{float(row['area_under_curve']):.3f}",
+            f"{float(row['convergence_epoch']):g}",
+            f"{float(row['chance_level']):.2f}",
+        )
+    return table
+
+
+def bottom_up(settled: xr.Dataset) -> str:
+    """The bottom-up index in a sentence."""
+    tau, p_value = float(settled["bottom_up_index"]), float(settled["p_value"])
+    threshold = settled.attrs["threshold"]
+    legend = (
+        f"settled: epoch from which similarity to the end stays at {threshold:g} or above\n"
+        "chance: what unrelated layers of that size would score at the end"
+    )
+    if np.isnan(tau):
+        return legend
+    return (
+        f"{legend}\nbottom-up index (Kendall's τ of depth and area): {tau:+.2f} "
+        f"(p = {p_value:.2g}); −1 is strictly from the bottom up"
+    )
+
+
+def _numbers(logs: Mapping[str, float]) -> str:
+    shown: Sequence[str] = ("loss", "accuracy", "val_accuracy", "svcca_mean", "svcca_min")
+    return "  ".join(f"{name} {logs[name]:.3f}" for name in shown if name in logs)
+
+
+def _spread(n: int, columns: int) -> list[int]:
+    return sorted({round(i) for i in np.linspace(0, n - 1, min(n, columns))})
+
+
+def _style(value: float) -> str:
+    if np.isnan(value):
+        return "dim"
+    return "green" if value >= 0.9 else "yellow" if value >= 0.6 else "red"

@@ -1,0 +1,1 @@
+"""Experiments from configs: data, models and training by name."""

@@ -1,0 +1,192 @@
+"""Configs: YAML, checked before anything heavy begins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from ..activations import REPRESENTATIONS, reduction
+from ..measures import MEASURES, get_measure
+from ..messages import nearest, unknown_name
+from ..subspace import Criterion
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run; says which key of which file, and the way out."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """What to train on: a built-in name, or `module:function`."""
+
+    name: str
+    path: Path | None = None
+    """An .npz file with x_train, y_train, x_test and y_test, instead of the built-in source."""
+    train_size: int | None = Field(None, ge=1)
+    """Train on this many examples, drawn with the seed; all if left out."""
+    test_size: int | None = Field(None, ge=2)
+
+
+class ModelConfig(_Section):
+    """What to train: a built-in name, or `module:function`, and its parameters."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class TrainingConfig(_Section):
+    """How to train."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(64, ge=1)
+    optimizer: str | dict[str, Any] = "adam"
+    learning_rate: float | None = Field(None, gt=0)
+
+
+class MonitorConfig(_Section):
+    """What to watch."""
+
+    probe_size: int = Field(1024, ge=2)
+    layers: str | list[str] | None = None
+    measure: str = "svcca"
+    representation: str = "mean"
+    snapshot_freq: str | int = "epoch"
+    explained_variance: float | None = Field(None, gt=0, le=1)
+    criterion: Criterion | None = None
+    dims: int | None = Field(None, ge=1)
+
+    @field_validator("measure")
+    @classmethod
+    def _known_measure(cls, name: str) -> str:
+        if name not in MEASURES:
+            raise ValueError(unknown_name("measure", name, MEASURES))
+        return name
+
+    @field_validator("representation")
+    @classmethod
+    def _known_representation(cls, name: str) -> str:
+        if name not in REPRESENTATIONS:
+            raise ValueError(unknown_name("representation", name, REPRESENTATIONS))
+        reduction(name)
+        return name
+
+    @field_validator("snapshot_freq")
+    @classmethod
+    def _known_frequency(cls, value: str | int) -> str | int:
+        if value != "epoch" and not (isinstance(value, int) and value > 0):
+            raise ValueError(f"Expected 'epoch' or a number of batches. Received: {value!r}")
+        return value
+
+    @model_validator(mode="after")
+    def _measure_takes_options(self) -> MonitorConfig:
+        try:
+            get_measure(self.measure).settings(self.measure_options)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def measure_options(self) -> dict[str, Any]:
+        """The options that were set, for the measure."""
+        options = {
+            "explained_variance": self.explained_variance,
+            "criterion": self.criterion,
+            "dims": self.dims,
+        }
+        return {key: value for key, value in options.items() if value is not None}
+
+
+class Config(_Section):
+    """One experiment."""
+
+    seed: int = Field(0, ge=0)
+    data: DataConfig
+    model: ModelConfig
+    training: TrainingConfig
+    monitor: MonitorConfig = MonitorConfig()
+
+    def to_yaml(self) -> str:
+        """Every key with its value; reads back as the same config."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
+    """Read a config.
+
+    Args:
+        path: YAML file.
+        overrides: Changes as `section.key=value`, the value in YAML.
+
+    Raises:
+        ConfigError: If the file cannot be read, or has an unknown key or a value out of range.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        raw = yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError(f"Cannot read the config {path}: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(
+            f"{path} must hold the sections {', '.join(Config.model_fields)}. Received: {raw!r:.80}"
+        )
+    for override in overrides:
+        _set(raw, override)
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        lines = [_explain(entry, path) for entry in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _set(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set takes section.key=value. Received: {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: {text!r} is not valid YAML: {error}") from error
+    *sections, last = key.split(".")
+    place = raw
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {override}: {section!r} is a value, not a section.")
+    place[last] = value
+
+
+def _explain(entry: Any, path: str | os.PathLike[str]) -> str:
+    # Of a union, pydantic appends the alternative that it tried.
+    parts = [str(part) for part in entry["loc"] if str(part) not in _ALTERNATIVES]
+    *sections, key = parts or ["config"]
+    where = f"in [{'.'.join(sections)}] of {path}" if sections else f"in {path}"
+    if entry["type"] == "extra_forbidden":
+        return f"Unknown key {key!r} {where}.{nearest(key, _keys(sections))}"
+    if entry["type"] == "missing":
+        return f"Missing key {key!r} {where}."
+    message = entry["msg"].removeprefix("Value error, ")
+    received = "" if isinstance(entry["input"], dict) else f" Received: {entry['input']!r}."
+    return f"Key {key!r} {where}: {message.rstrip('.')}.{received}"
+
+
+_ALTERNATIVES = ("str", "int", "list[str]", "dict[str,any]")
+
+
+def _keys(sections: Sequence[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for section in sections:
+        inner = model.model_fields[section].annotation
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            return []
+        model = inner
+    return list(model.model_fields)

@@ -1,0 +1,156 @@
+"""Data by name: images or vectors with class labels, ready for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..messages import unknown_name
+from .config import DataConfig
+from .names import resolve
+
+_ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+_CIFAR10 = [
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+]  # fmt: skip
+_FASHION = [
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+]  # fmt: skip
+_DIGITS = [str(d) for d in range(10)]
+CLASS_NAMES = {"digits": _DIGITS, "mnist": _DIGITS, "fashion_mnist": _FASHION, "cifar10": _CIFAR10}
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Training and test examples; labels are class indices."""
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: list[str] | None = None
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, from the labels of both parts."""
+        return int(max(self.y_train.max(), self.y_test.max())) + 1
+
+
+def load(config: DataConfig, *, seed: int) -> Dataset:
+    """Load data, scale 8-bit images to [0, 1], and draw the sizes that were asked for.
+
+    Raises:
+        ValueError: If the name is unknown, a file lacks an array, or a size exceeds the data.
+        RuntimeError: If a data set that must be downloaded cannot be.
+    """
+    arrays = _npz(config.path) if config.path is not None else _named(config.name)
+    x_train, y_train, x_test, y_test = (np.asarray(a) for a in arrays)
+    rng = np.random.default_rng(seed)
+    x_train, y_train = _draw(x_train, y_train, config.train_size, rng, "train_size")
+    x_test, y_test = _draw(x_test, y_test, config.test_size, rng, "test_size")
+    return Dataset(
+        _prepared(x_train),
+        _indices(y_train),
+        _prepared(x_test),
+        _indices(y_test),
+        CLASS_NAMES.get(config.name),
+    )
+
+
+def digits() -> tuple[Any, ...]:
+    """1,797 handwritten digits of 8 × 8 pixels that come with scikit-learn; a third for testing."""
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ImportError as error:
+        raise RuntimeError(
+            "data.name=digits comes with scikit-learn, which is not installed. "
+            "Install it: pip install 'svcca-monitor[demo]'"
+        ) from error
+    images, labels = load_digits(return_X_y=True)
+    x = (images.reshape(-1, 8, 8, 1) / 16.0).astype(np.float32)
+    x_train, x_test, y_train, y_test = train_test_split(
+        x, labels, test_size=600, random_state=0, stratify=labels
+    )
+    return x_train, y_train, x_test, y_test
+
+
+def _from_keras(name: str) -> Callable[[], tuple[Any, ...]]:
+    def download() -> tuple[Any, ...]:
+        import keras
+
+        try:
+            (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
+        except Exception as error:
+            raise RuntimeError(
+                f"Could not load {name} through keras.datasets: {error}. Without a network, pass a "
+                "file with x_train, y_train, x_test, y_test: --set data.path=FILE.npz"
+            ) from error
+        return x_train, y_train, x_test, y_test
+
+    return download
+
+
+def _needs_path() -> tuple[Any, ...]:
+    raise ValueError("data.name=npz needs a file: --set data.path=FILE.npz")
+
+
+SOURCES: dict[str, Callable[[], tuple[Any, ...]]] = {
+    "digits": digits,
+    "mnist": _from_keras("mnist"),
+    "fashion_mnist": _from_keras("fashion_mnist"),
+    "cifar10": _from_keras("cifar10"),
+    "npz": _needs_path,
+}
+
+
+def _named(name: str) -> tuple[Any, ...]:
+    if ":" in name:
+        return resolve(name, "data.name")()
+    if name not in SOURCES:
+        raise ValueError(unknown_name("data", name, (*SOURCES, "module:function")))
+    return SOURCES[name]()
+
+
+def _npz(path: Path) -> tuple[Any, ...]:
+    if not path.exists():
+        raise ValueError(f"data.path: {path} does not exist.")
+    # Without pickle a file is data only.
+    with np.load(path, allow_pickle=False) as file:
+        missing = [name for name in _ARRAYS if name not in file.files]
+        if missing:
+            raise ValueError(
+                f"{path} lacks {', '.join(missing)}. Expected: {', '.join(_ARRAYS)}; "
+                f"it holds: {', '.join(file.files)}."
+            )
+        return tuple(file[name] for name in _ARRAYS)
+
+
+def _draw(
+    x: np.ndarray, y: np.ndarray, size: int | None, rng: np.random.Generator, key: str
+) -> tuple[np.ndarray, np.ndarray]:
+    if size is None:
+        return x, y
+    if size > len(x):
+        raise ValueError(f"data.{key} is {size}, but there are only {len(x)} examples.")
+    chosen = np.sort(rng.choice(len(x), size, replace=False))
+    return x[chosen], y[chosen]
+
+
+def _prepared(x: np.ndarray) -> np.ndarray:
+    if x.dtype == np.uint8:
+        x = x.astype(np.float32) / 255.0
+    if x.ndim == 3:  # grey images: one channel
+        x = x[..., None]
+    return x.astype(np.float32)
+
+
+def _indices(y: np.ndarray) -> np.ndarray:
+    if y.ndim == 2:
+        y = y.argmax(axis=1) if y.shape[1] > 1 else y[:, 0]
+    return y.astype(np.int64)

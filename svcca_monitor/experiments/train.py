@@ -1,0 +1,126 @@
+"""Train what a config describes, with the monitor on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from ..callbacks.monitor import SVCCAMonitor
+from ..files import write_atomically
+from ..probe import ProbeSet
+from . import data, models
+from .config import Config
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        epochs_done: Epochs completed; a fraction within an epoch.
+        epochs: Epochs in all.
+        epoch_ended: Whether an epoch has just ended.
+        logs: Losses and metrics.
+        similarities: Of each layer, to its previous snapshot.
+    """
+
+    epochs_done: float
+    epochs: int
+    epoch_ended: bool
+    logs: dict[str, float]
+    similarities: dict[str, float]
+
+
+def train(
+    config: Config,
+    log_dir: str | os.PathLike[str],
+    *,
+    report: Callable[[Progress], None] | None = None,
+) -> dict[str, float]:
+    """Train, and leave a run in `log_dir`, with the config beside it.
+
+    Args:
+        config: The experiment.
+        log_dir: A directory without a run.
+        report: Called as training goes on.
+
+    Returns:
+        Losses and metrics of the last epoch.
+
+    Raises:
+        FileExistsError: If `log_dir` holds a run.
+        ValueError: If the config names what does not exist, before the first step.
+    """
+    folder = Path(log_dir)
+    if (folder / "svcca" / "run.json").exists():
+        raise FileExistsError(
+            f"{folder} holds a run already. Choose another --log-dir, or remove that one."
+        )
+    keras.utils.set_random_seed(config.seed)
+    dataset = data.load(config.data, seed=config.seed)
+    model = models.build(config.model, dataset.x_train.shape[1:], dataset.n_classes)
+    optimizer = keras.optimizers.get(config.training.optimizer)
+    if config.training.learning_rate is not None:
+        optimizer.learning_rate = config.training.learning_rate
+    model.compile(
+        optimizer=optimizer,
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    monitor = SVCCAMonitor(
+        ProbeSet.sample(
+            dataset.x_test,
+            dataset.y_test,
+            size=config.monitor.probe_size,
+            seed=config.seed,
+            class_names=dataset.class_names,
+        ),
+        folder,
+        layers=config.monitor.layers,
+        measure=config.monitor.measure,
+        representation=config.monitor.representation,
+        snapshot_freq=config.monitor.snapshot_freq,
+        measure_options=config.monitor.measure_options,
+    )
+    callbacks: list[Any] = [monitor]
+    if report is not None:
+        callbacks.append(_Reporter(monitor, report))
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "config.yaml", config.to_yaml().encode())
+    history = model.fit(
+        dataset.x_train,
+        dataset.y_train,
+        validation_data=(dataset.x_test, dataset.y_test),
+        epochs=config.training.epochs,
+        batch_size=config.training.batch_size,
+        callbacks=callbacks,
+        verbose=0,
+    )
+    return {name: float(values[-1]) for name, values in history.history.items()}
+
+
+class _Reporter(keras.callbacks.Callback):
+    def __init__(self, monitor: SVCCAMonitor, report: Callable[[Progress], None]):
+        super().__init__()
+        self.monitor = monitor
+        self.report = report
+        self._epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        done = self._epoch + (batch + 1) / (self.params.get("steps") or batch + 2)
+        self._tell(done, ended=False, logs={})
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self._tell(float(epoch + 1), ended=True, logs=dict(logs or {}))
+
+    def _tell(self, done: float, *, ended: bool, logs: dict[str, float]) -> None:
+        similarities = dict(self.monitor.similarities)
+        self.report(Progress(done, self.params["epochs"], ended, logs, similarities))

@@ -1,0 +1,226 @@
+"""Who may import whom, held as data and checked both ways."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "svcca_monitor"
+HEAVY = ("keras", "tensorflow", "jax", "torch", "tensorboard", "matplotlib", "pandas", "xarray")
+
+# Module -> (third-party packages, modules of ours) that it may import, at any place in the file.
+NUMERIC = {"numpy", "scipy"}
+TABLE = {
+    "__init__": ({"lazy_loader"}, set()),
+    "messages": (set(), set()),
+    "files": (set(), set()),
+    "schedule": (set(), set()),
+    "subspace": (NUMERIC, set()),
+    "chance": (NUMERIC, {"messages"}),
+    "canonical": (NUMERIC, {"subspace"}),
+    "crossed": (NUMERIC, {"subspace", "canonical"}),
+    "pairs": (NUMERIC, {"subspace", "messages"}),
+    "measures": (NUMERIC, {"subspace", "crossed", "pairs", "chance", "messages"}),
+    "activations": (NUMERIC, {"messages"}),
+    "probe": ({"numpy"}, set()),
+    "run": ({"numpy", "safetensors"}, {"subspace", "probe", "files"}),
+    "dynamics": (
+        NUMERIC | {"xarray"},
+        {"run", "measures", "subspace", "probe", "messages"},
+    ),
+    "callbacks.__init__": (set(), set()),
+    "callbacks.selection": ({"keras"}, {"messages"}),
+    "callbacks.capture": (
+        {"keras", "numpy", "tensorflow"},
+        {"activations", "probe", "run", "callbacks.selection"},
+    ),
+    "callbacks.history": ({"numpy"}, {"dynamics", "subspace"}),
+    "callbacks.recording": (
+        {"numpy"},
+        {"measures", "run", "subspace", "tensorboard.board", "callbacks.history"},
+    ),
+    "callbacks.monitor": (
+        {"keras", "numpy"},
+        {
+            "activations",
+            "measures",
+            "pairs",
+            "probe",
+            "run",
+            "schedule",
+            "subspace",
+            "callbacks.capture",
+            "callbacks.recording",
+            "callbacks.selection",
+        },
+    ),
+    "tensorboard.__init__": (set(), set()),
+    # Pillow comes with matplotlib and writes the one-pixel-a-cell pane.
+    "tensorboard.summary": ({"tensorboard", "numpy", "PIL"}, set()),
+    "tensorboard.events": ({"tensorboard"}, {"files"}),
+    "tensorboard.board": (
+        {"tensorboard", "numpy"},
+        {"tensorboard.summary", "tensorboard.events"},
+    ),
+    "plots": ({"matplotlib", "numpy", "xarray"}, {"dynamics", "run"}),
+    "display": ({"rich", "numpy", "xarray"}, set()),
+    "experiments.__init__": (set(), set()),
+    "experiments.names": (set(), set()),
+    "experiments.config": (
+        {"pydantic", "yaml"},
+        {"activations", "measures", "messages", "subspace"},
+    ),
+    "experiments.data": (
+        {"numpy", "keras", "sklearn"},
+        {"messages", "experiments.config", "experiments.names"},
+    ),
+    "experiments.models": (
+        {"keras"},
+        {"messages", "experiments.config", "experiments.names"},
+    ),
+    "experiments.train": (
+        {"keras"},
+        {
+            "callbacks.monitor",
+            "files",
+            "probe",
+            "experiments.config",
+            "experiments.data",
+            "experiments.models",
+        },
+    ),
+    "cli": (
+        {"typer", "rich"},
+        {"run", "dynamics", "plots", "display", "experiments.config", "experiments.train"},
+    ),
+}
+
+
+def modules_in(package):
+    return {
+        ".".join(path.relative_to(package).with_suffix("").parts): path
+        for path in package.rglob("*.py")
+    }
+
+
+def imports_of(source, module):
+    """(third-party packages, own modules) that a file imports, wherever in the file."""
+    packages, own = set(), set()
+    parents = module.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            packages.add(node.module.split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            base = parents[: len(parents) - node.level + 1]
+            if node.module:
+                base = base + node.module.split(".")
+            for alias in node.names:
+                whole = ".".join([*base, alias.name])
+                own.add(whole if whole in TABLE else ".".join(base))
+    return packages - set(sys.stdlib_module_names), own
+
+
+def violations(sources):
+    """What the table does not allow in `{module: source}`."""
+    found = []
+    for module, source in sources.items():
+        allowed_packages, allowed_own = TABLE.get(module, (set(), set()))
+        packages, own = imports_of(source, module)
+        found += [f"{module} imports {name}" for name in sorted(packages - allowed_packages)]
+        found += [f"{module} imports our {name}" for name in sorted(own - allowed_own)]
+    return found
+
+
+def test_every_module_is_in_the_table_and_every_row_is_a_module():
+    assert set(modules_in(PACKAGE)) == set(TABLE)
+
+
+def test_modules_import_only_what_the_table_allows():
+    sources = {name: path.read_text("utf-8") for name, path in modules_in(PACKAGE).items()}
+    assert violations(sources) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "violation"),
+    [
+        ("subspace", "import keras", "subspace imports keras"),
+        ("run", "def f():\n    from tensorboard import data", "run imports tensorboard"),
+        ("measures", "from .run import Run", "measures imports our run"),
+        ("callbacks.history", "from .capture import x", "callbacks.history imports our callbacks"),
+        ("tensorboard.events", "from ..run import Run", "tensorboard.events imports our run"),
+    ],
+)
+def test_the_check_can_fail(module, source, violation):
+    assert any(found.startswith(violation) for found in violations({module: source}))
+
+
+def test_each_row_allows_only_what_is_used():
+    unused = []
+    for module, path in modules_in(PACKAGE).items():
+        packages, own = imports_of(path.read_text("utf-8"), module)
+        unused += [f"{module}: {name}" for name in TABLE[module][1] - own]
+        unused += [f"{module}: {name}" for name in TABLE[module][0] - NUMERIC - packages]
+    assert unused == []
+
+
+def loaded_after(statement, *, blocked=()):
+    code = (
+        "import sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name.split('.')[0] in {list(blocked)!r}:\n"
+        "            raise ModuleNotFoundError(name)\n"
+        f"sys.meta_path.insert(0, Absent())\n{statement}\n"
+        f"print([name for name in {HEAVY!r} if sys.modules.get(name) is not None])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return ast.literal_eval(done.stdout.strip().splitlines()[-1])
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert loaded_after("import svcca_monitor") == []
+
+
+def test_numerics_and_runs_work_where_no_framework_is_installed(made_run):
+    run = made_run()
+    statement = (
+        "import numpy as np, svcca_monitor as sm\n"
+        "x = np.random.default_rng(0).normal(size=(50, 4))\n"
+        "assert abs(sm.svcca(x, x) - 1) < 1e-9\n"
+        f"run = sm.Run({str(run.path)!r})\n"
+        "assert run.steps == [0, 1, 2, 3, 4] and list(run.snapshot(4)) == ['low', 'mid', 'high']\n"
+        "assert sm.convergence(run).sizes['layer'] == 3"
+    )
+    frameworks = ("keras", "tensorflow", "jax", "torch", "tensorboard", "matplotlib")
+    assert set(loaded_after(statement, blocked=frameworks)) <= {"pandas", "xarray"}
+
+
+def test_event_files_are_written_without_tensorflow(tmp_path):
+    statement = (
+        "import numpy as np\n"
+        "from svcca_monitor.tensorboard.board import Board\n"
+        f"board = Board(__import__('pathlib').Path({str(tmp_path)!r}), 'svcca', ['a', 'b'])\n"
+        "board.snapshot(0, np.eye(2), np.empty((2, 0)), chance=[0.1, None], first=True)\n"
+        "board.close()"
+    )
+    assert loaded_after(statement, blocked=("tensorflow", "keras")) == ["tensorboard"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_exported_names_are_the_promised_names():
+    import svcca_monitor
+
+    promised = {
+        *("Subspace canonical_correlations cca mean_cca cca_r2 svcca pwcca linear_cka".split()),
+        *("procrustes similarity similarity_grid MEASURES chance_level CCAResult".split()),
+        *("ProbeSet ProbeMismatchError Run RunFormatError RunMismatchError LayerInfo".split()),
+        *("learning_dynamics pane trajectory compare convergence plots".split()),
+        *("SVCCAMonitor log_spaced".split()),
+    }
+    assert set(svcca_monitor.__all__) == promised
+    assert all(getattr(svcca_monitor, name) is not None for name in promised)
