@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -15,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from . import dynamics
 from .run import Run
 
-COLOURS = "viridis"
+COLOURS = colormaps["viridis"].with_extremes(bad="0.5")
 # The moments of Raghu et al. 2017, figure 4, as shares of training.
 MOMENTS = (0.0, 0.35, 0.75, 1.0)
 # More names than this are not legible: every second, third … is drawn.
@@ -69,13 +70,11 @@ def curves(data: xr.DataArray, *, title: str | None = None) -> Figure:
         data: Array (step, layer).
         title: Above the picture.
     """
-    from matplotlib import colormaps
-
     figure = Figure(figsize=(7.5, max(4.0, 0.6 + 0.2 * data.sizes["layer"])), layout="constrained")
     axes = figure.subplots()
     names = data["layer"].values
-    colours = colormaps["plasma"](np.linspace(0.0, 0.9, len(names)))
-    for name, colour in zip(names, colours, strict=True):
+    shades = colormaps["plasma"](np.linspace(0.0, 0.9, len(names)))
+    for name, colour in zip(names, shades, strict=True):
         axes.plot(
             data["epoch"],
             data.sel(layer=name),
@@ -112,7 +111,6 @@ def _draw(axes: Axes, data: xr.DataArray, *, ylabel: bool = True) -> AxesImage:
     image = axes.imshow(
         data.values, origin="lower", cmap=COLOURS, vmin=0.0, vmax=1.0, interpolation="nearest"
     )
-    image.get_cmap().set_bad("0.5")
     for axis, name in ((axes.yaxis, rows), (axes.xaxis, columns)):
         labels = data[name].values
         every = -(-len(labels) // MOST_TICKS)

@@ -289,9 +289,9 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 
 def _narrowed(factor: str, array: np.ndarray) -> np.ndarray:
     """The large factors, orthonormal columns, in single precision; the rest in double."""
-    narrow = factor in ("basis", "loadings")
     if np.iscomplexobj(array):
-        return np.ascontiguousarray(array, dtype=np.complex64 if narrow else np.complex128)
+        return np.ascontiguousarray(array, dtype=np.complex64)  # all that the format has
+    narrow = factor in ("basis", "loadings")
     return np.ascontiguousarray(array, dtype=np.float32 if narrow else np.float64)
 
 

@@ -43,7 +43,9 @@ def small_net():
             name="small",
         )
         model.compile(
-            "adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), ["accuracy"]
+            "adam",
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            metrics=["accuracy"],
         )
         return model
 

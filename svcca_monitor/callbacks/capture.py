@@ -56,7 +56,6 @@ class Capture:
         self.batch_size = batch_size
         self.layer_info: list[LayerInfo] = []
         self._reduce = reduction(representation)
-        self._calls: Counter[str] = Counter()
         self._forward: Callable[[Any], dict[str, Any]] | None = None
 
     def __call__(self, probe: ProbeSet) -> dict[str, np.ndarray]:
@@ -81,10 +80,16 @@ class Capture:
             return tf.TensorSpec((None, *array.shape[1:]), tf.as_dtype(array.dtype))
 
         def forward(inputs: Any) -> dict[str, Any]:
-            matrices: dict[str, Any] = {}
-            self.layer_info.clear()
-            self._calls.clear()
-            with borrowed_calls(self.layers, lambda *seen: self._record(matrices, *seen)):
+            return self._reduced(self._outputs(inputs))
+
+        function = tf.function(forward, autograph=False)
+        return function.get_concrete_function(keras.tree.map_structure(spec, batch))
+
+    def _outputs(self, inputs: Any) -> list[tuple[str, Any, Any]]:
+        """Path, layer and output of every call of the chosen layers in one forward pass."""
+        seen: list[tuple[str, Any, Any]] = []
+        try:
+            with borrowed_calls(self.layers, lambda *call: seen.append(call)):
                 # In a stateless pass updates of seeds and statistics go nowhere.
                 self.model.stateless_call(
                     [v.value for v in self.model.trainable_variables],
@@ -92,40 +97,40 @@ class Capture:
                     inputs,
                     training=False,
                 )
-            return matrices
-
-        function = tf.function(forward, autograph=False)
-        try:
-            return function.get_concrete_function(keras.tree.map_structure(spec, batch))
         except Exception as error:
-            shapes = keras.tree.map_structure(lambda a: a.shape[1:], batch)
+            shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
             raise ValueError(
-                f"Model {self.model.name!r} could not be called on the probe set (examples of "
+                f"Model {self.model.name!r} could not be called on the probe set (inputs of "
                 f"shape {shapes}): {error}"
             ) from error
+        return seen
 
-    def _record(self, matrices: dict[str, Any], path: str, layer: Any, outputs: Any) -> None:
-        """Reduce each floating-point output of one call and keep it under a name of its own."""
-        name = f"{path}:{self._calls[path]}" if self._calls[path] else path
-        self._calls[path] += 1
-        for i, x in enumerate(keras.tree.flatten(outputs)):
-            if len(x.shape) < 2 or not keras.backend.is_float_dtype(x.dtype):
-                continue
-            key = f"{name}.{i}" if i else name
-            if keras.backend.standardize_dtype(x.dtype) in _HALF:
-                x = ops.cast(x, "float32")
-            matrices[key] = self._matrix(key, layer, x)
-            self.layer_info.append(
-                LayerInfo(
+    def _reduced(self, outputs: list[tuple[str, Any, Any]]) -> dict[str, Any]:
+        """A matrix of each floating-point output, under a name of its own."""
+        matrices: dict[str, Any] = {}
+        calls: Counter[str] = Counter()
+        self.layer_info.clear()
+        for path, layer, output in outputs:
+            name = f"{path}:{calls[path]}" if calls[path] else path
+            calls[path] += 1
+            for i, x in enumerate(keras.tree.flatten(output)):
+                if len(x.shape) < 2 or not keras.backend.is_float_dtype(x.dtype):
+                    continue
+                key = f"{name}.{i}" if i else name
+                matrices[key] = self._matrix(key, layer, x)
+                info = LayerInfo(
                     name=key,
                     layer_class=type(layer).__name__,
                     depth=len(self.layer_info),
                     output_shape=tuple(x.shape),
                     representation=representation_name(self.representation),
                 )
-            )
+                self.layer_info.append(info)
+        return matrices
 
     def _matrix(self, name: str, layer: Any, x: Any) -> Any:
+        if keras.backend.standardize_dtype(x.dtype) in _HALF:
+            x = ops.cast(x, "float32")
         try:
             matrix = self._reduce(x, ops, _channels_axis(layer, len(x.shape)))
             rank = len(matrix.shape)

@@ -1,0 +1,100 @@
+"""The commands, in processes of their own."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from svcca_monitor import Run
+
+PROJECT = Path(__file__).parents[1]
+COMMAND = shutil.which("svcca-monitor", path=str(Path(sys.executable).parent))
+
+
+def call(*arguments, cwd):
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def test_run_trains_shows_progress_and_says_where_to_point_tensorboard(tmp_path):
+    sets = ["--set", "training.epochs=2", "--set", "data.train_size=256"]
+    done = call("run", PROJECT / "configs/digits.yaml", *sets, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Run(tmp_path / "logs/digits").steps == [0, 1, 2]
+    lines = done.stdout.splitlines()
+    assert sum(line.startswith(("epoch 1/2  loss", "epoch 2/2  loss")) for line in lines) == 2
+    assert "svcca_mean" in done.stdout
+    assert "bottom-up index" in done.stdout
+    assert lines[-1].strip() == "tensorboard --logdir logs/digits"
+
+
+def test_a_second_run_of_a_config_gets_a_place_of_its_own(tmp_path):
+    (tmp_path / "logs/digits").mkdir(parents=True)
+    sets = ["--set", "training.epochs=1", "--set", "data.train_size=64"]
+    done = call("run", PROJECT / "configs/digits.yaml", *sets, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Run(tmp_path / "logs/digits-2").steps == [0, 1]
+
+
+def test_show_prints_the_table_and_saves_the_pictures(trained, tmp_path):
+    done = call("show", trained[0], "--plot", tmp_path / "plots", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for layer in Run(trained[0]).layers:
+        assert f"\n {layer} " in done.stdout
+    pictures = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert pictures == {"pane.png", "panes.png", "curves.png"}
+    for path in (tmp_path / "plots").iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert f"Saved {path}" in done.stdout
+
+
+def test_show_takes_a_measure_and_a_reference(trained, tmp_path):
+    done = call("show", trained[0], "--measure", "cka", "--reference", "initial", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "cka similarity to the initial snapshot" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "nowhere.yaml"], "Cannot read the config nowhere.yaml"),
+        (["run", PROJECT / "configs/digits.yaml", "--set", "monitor.mesure=cka"], "Did you mean"),
+        (["run", PROJECT / "configs/digits.yaml", "--set", "monitor.layers=c9"], "Layer 'c9' not"),
+        (["run", PROJECT / "configs/digits.yaml", "--set", "data.name=npz"], "npz needs a file"),
+        (["show", "nowhere"], "No run in nowhere"),
+    ],
+)
+def test_errors_are_a_sentence_and_leave_nothing_behind(tmp_path, arguments, message):
+    done = call(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.rglob("*.safetensors")) == []
+
+
+def test_show_of_an_unknown_measure_names_the_nearest(trained, tmp_path):
+    done = call("show", trained[0], "--measure", "svca", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Did you mean 'svcca'" in done.stderr
+
+
+def test_the_display_in_a_terminal_shows_each_layer():
+    from rich.console import Console
+
+    from svcca_monitor.display import TrainingDisplay
+
+    console = Console(force_terminal=True, width=100, height=30)
+    with console.capture() as captured, TrainingDisplay(console, "digits") as display:
+        display.update(
+            epochs_done=3.0,
+            epochs=10,
+            epoch_ended=True,
+            logs={"loss": 0.5},
+            similarities={"c1": 0.991, "fc[1]": 0.5, "dead": float("nan")},
+        )
+    text = captured.get()
+    for piece in ("c1", "0.991", "fc[1]", "0.500", "nan", "epoch 3/10", "loss 0.500"):
+        assert piece in text

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from svcca_monitor.experiments import config
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+DIGITS = CONFIGS / "digits.yaml"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.name)
+def test_every_config_of_the_project_is_valid_and_reads_back(path, tmp_path):
+    settings = config.load(path)
+    (tmp_path / "again.yaml").write_text(settings.to_yaml())
+    assert config.load(tmp_path / "again.yaml") == settings
+
+
+def test_the_three_configs_are_there():
+    names = {path.name for path in CONFIGS.glob("*.yaml")}
+    assert {"digits.yaml", "fashion_mnist_convnet.yaml", "cifar10_convnet.yaml"} <= names
+
+
+def test_set_reaches_every_level_and_creates_what_is_missing():
+    settings = config.load(
+        DIGITS,
+        ["seed=7", "training.epochs=3", "model.parameters.filters=[4,4,8,8,8]", "data.path=/x=y"],
+    )
+    assert settings.seed == 7
+    assert settings.training.epochs == 3
+    assert settings.model.parameters["filters"] == [4, 4, 8, 8, 8]
+    assert str(settings.data.path) == "/x=y"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "monitor.explained_varience=0.9",
+            r"Unknown key 'explained_varience' in \[monitor\] of .*digits.yaml. "
+            "Did you mean 'explained_variance'",
+        ),
+        (
+            "trainning.epochs=3",
+            r"Unknown key 'trainning' in .*digits.yaml. Did you mean 'training'",
+        ),
+        (
+            "training.epochs=0",
+            r"'epochs' in \[training\] .*greater than or equal to 1. Received: 0",
+        ),
+        ("training.epochs=many", r"'epochs' in \[training\] .*valid integer"),
+        ("monitor.measure=svca", "Unknown measure 'svca'. Did you mean 'svcca'"),
+        (
+            "monitor.representation=flaten",
+            "Unknown representation 'flaten'. Did you mean 'flatten'",
+        ),
+        ("monitor.snapshot_freq=batch", "Expected 'epoch' or a number of batches"),
+        ("monitor.layers=3", r"'layers' in \[monitor\]"),
+        ("data.name=", r"'name' in \[data\]"),
+        ("seed", "--set takes section.key=value. Received: 'seed'"),
+        ("seed.x.y=1", "'seed' is a value, not a section"),
+        ("seed=[", "not valid YAML"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_the_way_out(override, message):
+    with pytest.raises(config.ConfigError, match=message):
+        config.load(DIGITS, [override])
+
+
+def test_options_that_the_measure_does_not_take_are_refused():
+    with pytest.raises(
+        config.ConfigError, match="Unknown option 'explained_variance' of linear_cka"
+    ):
+        config.load(DIGITS, ["monitor.measure=cka", "monitor.explained_variance=0.9"])
+
+
+def test_missing_sections_and_files_are_named(tmp_path):
+    (tmp_path / "x.yaml").write_text("data: {name: digits}")
+    with pytest.raises(config.ConfigError, match="Missing key 'model' in .*x.yaml"):
+        config.load(tmp_path / "x.yaml")
+    (tmp_path / "x.yaml").write_text("just text")
+    with pytest.raises(config.ConfigError, match="must hold the sections seed, data, model"):
+        config.load(tmp_path / "x.yaml")
+    with pytest.raises(config.ConfigError, match="Cannot read the config .*nowhere"):
+        config.load(tmp_path / "nowhere.yaml")

@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+
+from svcca_monitor import (
+    ProbeMismatchError,
+    ProbeSet,
+    Run,
+    compare,
+    convergence,
+    learning_dynamics,
+    pane,
+    svcca,
+    trajectory,
+)
+
+LAYERS = ["low", "mid", "high"]
+
+
+def test_learning_dynamics_compare_each_layer_with_itself_at_the_end(made_run):
+    run = made_run()
+    curves = learning_dynamics(run)
+    assert curves.dims == ("step", "layer")
+    assert curves["step"].values.tolist() == [0, 1, 2, 3, 4]
+    assert curves["layer"].values.tolist() == LAYERS
+    assert curves["epoch"].values.tolist() == [0, 1, 2, 3, 4]
+    for step in run.steps:
+        for name in LAYERS:
+            expected = svcca(run.snapshot(step)[name], run.snapshot(4)[name])
+            assert float(curves.sel(step=step, layer=name)) == pytest.approx(expected, abs=1e-12)
+    np.testing.assert_allclose(curves.sel(step=4), 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("reference", "other"),
+    [("initial", lambda s: 0), ("previous", lambda s: s - 1), (2, lambda s: 2)],
+)
+def test_the_reference_can_be_any_moment(made_run, reference, other):
+    run = made_run()
+    curves = learning_dynamics(run, reference=reference, measure="cka")
+    for step in run.steps[1:]:
+        expected = pane(run, step, reference=other(step), measure="cka").sel(
+            layer="mid", reference_layer="mid"
+        )
+        assert float(curves.sel(step=step, layer="mid")) == pytest.approx(float(expected))
+    assert np.isnan(curves.sel(step=0)).all() == (reference == "previous")
+
+
+def test_a_pane_has_layers_now_in_rows_and_at_the_reference_in_columns(made_run):
+    run = made_run()
+    grid = pane(run, 1)
+    assert grid.dims == ("layer", "reference_layer")
+    expected = svcca(run.snapshot(1)["low"], run.snapshot(4)["high"])
+    value = float(grid.sel(layer="low", reference_layer="high"))
+    assert value == pytest.approx(expected, abs=1e-12)
+    # The negative control: rows and columns are not the same.
+    assert value != pytest.approx(float(grid.sel(layer="high", reference_layer="low")), abs=1e-3)
+
+
+def test_a_trajectory_is_symmetric_with_ones_on_the_diagonal(made_run):
+    run = made_run()
+    steps = trajectory(run, "mid")
+    assert steps.dims == ("step", "other_step")
+    np.testing.assert_allclose(np.diagonal(steps), 1.0, atol=1e-6)
+    np.testing.assert_array_equal(steps, steps.values.T)
+    curve = learning_dynamics(run).sel(layer="mid")
+    np.testing.assert_allclose(steps.sel(other_step=4), curve, atol=1e-12)
+
+
+def test_layers_that_settle_from_the_bottom_up_have_index_minus_one(made_run):
+    settled = convergence(made_run())
+    area = settled["area_under_curve"]
+    assert float(area.sel(layer="low")) > float(area.sel(layer="mid"))
+    assert float(area.sel(layer="mid")) > float(area.sel(layer="high"))
+    assert float(settled["bottom_up_index"]) == -1.0
+    assert 0 < float(settled["p_value"]) <= 1
+    epochs = settled["convergence_epoch"].values
+    assert epochs[0] == 1
+    assert epochs.tolist() == sorted(epochs)
+
+
+def test_the_area_is_the_mean_height_of_the_curve(made_run):
+    run = made_run()
+    curve = learning_dynamics(run).sel(layer="high").values
+    by_hand = sum((a + b) / 2 for a, b in zip(curve, curve[1:], strict=False)) / 4
+    area = convergence(run)["area_under_curve"].sel(layer="high")
+    assert float(area) == pytest.approx(by_hand)
+
+
+def test_convergence_asks_for_staying_above_the_threshold(made_run):
+    from svcca_monitor.dynamics import _first_settled
+
+    epochs = np.array([0.0, 1.0, 2.0, 3.0])
+    assert _first_settled(np.array([0.95, 0.5, 0.92, 1.0]), epochs, 0.9) == 2.0
+    assert _first_settled(np.array([0.9, 0.9, 0.9, 1.0]), epochs, 0.9) == 0.0
+    assert np.isnan(_first_settled(np.full(4, np.nan), epochs, 0.9))
+
+
+def test_the_index_can_be_asked_of_some_layers(made_run):
+    run = made_run()
+    settled = convergence(run, layers=["l*", "high"])
+    assert settled["layer"].values.tolist() == ["low", "high"]
+    with pytest.raises(ValueError, match="Unknown layer 'hihg'. Did you mean 'high'"):
+        convergence(run, layers=["hihg"])
+
+
+def test_the_chance_level_of_a_layer_is_that_of_its_final_size(made_run):
+    from svcca_monitor import chance_level
+
+    run = made_run()
+    dims = run.snapshot(4)["mid"].truncate(explained_variance=0.99).rank
+    expected = chance_level("svcca", n_samples=200, dims_x=dims, dims_y=dims)
+    assert float(convergence(run)["chance_level"].sel(layer="mid")) == pytest.approx(expected)
+    assert np.isnan(convergence(run, measure="pwcca")["chance_level"]).all()
+
+
+def test_runs_are_compared_on_the_same_probe_set_only(made_run, tmp_path):
+    run = made_run()
+    other = made_run(tmp_path / "other")
+    grid = compare(run, other)
+    assert grid.dims == ("layer_a", "layer_b")
+    np.testing.assert_allclose(np.diagonal(grid), 1.0, atol=1e-6)
+    stranger = Run.create(
+        tmp_path / "stranger",
+        run.layer_info,
+        ProbeSet(np.random.default_rng(9).normal(size=(200, 3))),
+    )
+    with pytest.raises(ProbeMismatchError):
+        compare(run, stranger)
+
+
+def test_a_layer_left_out_of_a_snapshot_is_nan_there_and_nowhere_else(made_run):
+    run = made_run(steps=(0, 1))
+    layers = run.snapshot(1)
+    del layers["mid"]
+    run.write_snapshot(2, layers, epoch=2)
+    run.write_snapshot(3, run.snapshot(1), epoch=3)
+    curves = learning_dynamics(run)
+    assert np.isnan(curves.sel(layer="mid")).values.tolist() == [False, False, True, False]
+    assert np.isfinite(curves.sel(layer="low")).all()
+    assert pane(run, 2)["layer"].values.tolist() == ["low", "high"]
+
+
+def test_missing_steps_and_empty_runs_are_named(made_run, tmp_path):
+    run = made_run()
+    with pytest.raises(KeyError, match="no snapshot of step 9"):
+        learning_dynamics(run, reference=9)
+    with pytest.raises(ValueError, match="Unknown reference 'finale'. Did you mean 'final'"):
+        pane(run, 1, reference="finale")
+    with pytest.raises(ValueError, match="Step 0 is the first of the run"):
+        pane(run, 0, reference="previous")
+    with pytest.raises(ValueError, match="Unknown layer 'lwo'"):
+        trajectory(run, "lwo")
+    empty = Run.create(tmp_path / "empty", run.layer_info, ProbeSet(np.eye(200)))
+    with pytest.raises(ValueError, match="no snapshot yet"):
+        learning_dynamics(empty)
