@@ -57,14 +57,14 @@ def test_weights_are_read_anew_at_each_call_of_the_one_trace(small_net):
 
 def test_a_model_that_cannot_be_called_is_named():
     class Broken(layers.Layer):
-        def call(self, x, training=False):
-            if not training and keras.ops.shape(x)[0] != 2:
+        def call(self, x):
+            if x.shape[0] is None:
                 raise RuntimeError("cannot")
             return x
 
     model = keras.Sequential([Broken(name="broken"), layers.Dense(1)], name="net")
     model(np.ones((2, 3)))
-    with pytest.raises(ValueError, match=r"'net' could not be called on the probe set .*cannot"):
+    with pytest.raises(ValueError, match=r"(?s)'net' could not be called on the probe set .*cannot"):
         Capture(model)(ProbeSet(np.ones((9, 3))))
     assert all("call" not in vars(layer) for layer in model.layers)
 
@@ -152,6 +152,26 @@ def test_half_precision_is_averaged_in_single():
     assert np.isfinite(matrix).all()
 
 
+def test_a_model_without_an_input_is_built_as_fit_would_have_built_it(tmp_path):
+    from svcca_monitor import Run, SVCCAMonitor
+
+    x = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+
+    def trained(*callbacks):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [layers.Dense(3, name="a"), layers.Dropout(0.5), layers.Dense(1, name="b")]
+        )
+        model.compile("adam", "mse")
+        model.fit(x, x[:, :1], verbose=0, epochs=2, callbacks=list(callbacks))
+        return model.get_weights()
+
+    plain, monitored = trained(), trained(SVCCAMonitor(x, tmp_path))
+    assert Run(tmp_path).layers == ["a", "b"]
+    for a, b in zip(plain, monitored, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_channels_first_layers_are_averaged_over_their_positions():
     layer = layers.GlobalAveragePooling2D(data_format="channels_first")
     from svcca_monitor.callbacks.capture import _channels_axis
@@ -165,6 +185,18 @@ def test_channels_first_layers_are_averaged_over_their_positions():
 def test_a_probe_of_the_wrong_shape_is_refused_with_both_shapes(small_net):
     with pytest.raises(ValueError, match=r"\(None, 8, 8, 1\); the probe's are \(None, 9, 8, 1\)"):
         Capture(small_net())(ProbeSet(np.zeros((5, 9, 8, 1))))
+
+
+def test_inputs_may_be_given_by_name_or_without_a_last_axis_of_one():
+    z, a = keras.Input((4,), name="z"), keras.Input((6,), name="a")
+    both = layers.Concatenate(name="both")([z, a])
+    model = keras.Model([z, a], layers.Dense(2, name="out")(both))
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(9, 4)), rng.normal(size=(9, 6))
+    by_name = Capture(model)(ProbeSet({"a": y, "z": x}))
+    np.testing.assert_allclose(by_name["both"], np.hstack([x, y]), atol=1e-6)
+    single = keras.Sequential([keras.Input((1,)), layers.Dense(2, name="out")])
+    assert Capture(single)(ProbeSet(x[:, 0]))["out"].shape == (9, 2)
 
 
 def test_selection_by_name_glob_class_and_predicate(small_net):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -65,6 +65,12 @@ class Capture:
             ValueError: If the probe does not fit the model, or an output makes no matrix.
         """
         if self._forward is None:
+            if not self.model.built:
+                # A model without an input is built at its first batch. Its initial weights hang on
+                # the seeds that its layers were made with, so that building it now changes nothing.
+                self.model.build(
+                    keras.tree.map_structure(lambda a: (None, *a.shape[1:]), probe.inputs)
+                )
             _require_fit(self.model, probe)
             self._forward = self._trace(next(probe.batches(self.batch_size)))
         parts = [self._forward(batch) for batch in probe.batches(self.batch_size)]
@@ -197,16 +203,24 @@ def _require_fit(model: Any, probe: ProbeSet) -> None:
     declared = getattr(model, "inputs", None)
     if not declared:
         return
-    given = keras.tree.flatten(probe.inputs)
+    given = probe.inputs
+    if isinstance(given, Mapping) and all(tensor.name in given for tensor in declared):
+        given = [given[tensor.name] for tensor in declared]
     expected = [tuple(tensor.shape) for tensor in declared]
-    received = [(None, *array.shape[1:]) for array in given]
-    fits = len(expected) == len(received) and all(
-        len(e) == len(r) and all(a in (None, b) for a, b in zip(e[1:], r[1:], strict=True))
-        for e, r in zip(expected, received, strict=True)
-    )
-    if not fits:
+    received = [(None, *array.shape[1:]) for array in keras.tree.flatten(given)]
+    if len(expected) != len(received) or not all(map(_fits, expected, received)):
         raise ValueError(
             f"The probe set does not fit model {model.name!r}: it takes inputs of shape "
             f"{', '.join(map(str, expected))}; the probe's are {', '.join(map(str, received))}. "
             "Prepare the probe set as the training data."
         )
+
+
+def _fits(expected: tuple[int | None, ...], received: tuple[int | None, ...]) -> bool:
+    # Keras adds or drops a last axis of one.
+    forms = (received, (*received, 1), received[:-1] if received[-1] == 1 else received)
+    return any(
+        len(expected) == len(form)
+        and all(e is None or e == r for e, r in zip(expected[1:], form[1:], strict=True))
+        for form in forms
+    )

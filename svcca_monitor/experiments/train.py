@@ -87,11 +87,14 @@ def train(
         snapshot_freq=config.monitor.snapshot_freq,
         measure_options=config.monitor.measure_options,
     )
-    callbacks: list[Any] = [monitor]
+
+    def keep_config(_: Any) -> None:
+        write_atomically(folder / "config.yaml", config.to_yaml().encode())
+
+    # Behind the monitor, which refuses what cannot be run: then there is nothing to keep.
+    callbacks: list[Any] = [monitor, keras.callbacks.LambdaCallback(on_train_begin=keep_config)]
     if report is not None:
         callbacks.append(_Reporter(monitor, report))
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "config.yaml", config.to_yaml().encode())
     history = model.fit(
         dataset.x_train,
         dataset.y_train,
