@@ -73,7 +73,7 @@ def chance_level(measure: str, *, n_samples: int, dims_x: float, dims_y: float) 
         A number in [0, 1]; nan if a view has no dimension.
 
     Raises:
-        ValueError: If the measure has no closed form here, or there are fewer than two samples.
+        ValueError: If the measure has no closed form here, or a number is out of range.
 
     Example:
         >>> round(chance_level("svcca", n_samples=1000, dims_x=256, dims_y=256), 2)
@@ -83,4 +83,6 @@ def chance_level(measure: str, *, n_samples: int, dims_x: float, dims_y: float) 
         raise ValueError(unknown_name("measure with a chance level", measure, CLOSED_FORMS))
     if n_samples < 2:
         raise ValueError(f"`n_samples` must be at least 2. Received: n_samples={n_samples}")
+    if not (dims_x >= 0 and dims_y >= 0):
+        raise ValueError(f"Dimensions must be at least 0. Received: {dims_x} and {dims_y}")
     return CLOSED_FORMS[measure](n_samples=n_samples, dims_x=dims_x, dims_y=dims_y)

@@ -59,18 +59,23 @@ def _relative(s: Subspace) -> Array:
 
 
 def _weighted_mean(correlations: Array, rotation: Array, x: Subspace) -> float:
+    neurons = _relative(x)[:, None] * x.loadings.conj().T  # z in the basis of x
     # ⟨hᵢ, zⱼ⟩ for all i, j: row i is the part of the neurons that variate i accounts for.
-    parts = (rotation.conj().T * _relative(x)) @ x.loadings.conj().T
+    parts = rotation.conj().T @ neurons
     for start, stop in _ties(correlations):
         # Within a tie any rotation of the variates is canonical: take the principal axes of x.
-        _, size, axes = np.linalg.svd(parts[start:stop], full_matrices=False)
-        parts[start:stop] = size[:, None] * axes
+        # Where correlations are 0, all that correlates with nothing in y is one tie.
+        correlated = rotation[:, :start]
+        none = correlations[start] <= TIE
+        tied = neurons - correlated @ parts[:start] if none else parts[start:stop]
+        _, size, axes = np.linalg.svd(tied, full_matrices=False)
+        parts[start:stop] = (size[:, None] * axes)[: stop - start]
     weights = np.abs(parts).sum(axis=1)
     return min(1.0, float(weights @ clipped(correlations) / weights.sum()))
 
 
 def _ties(correlations: Array) -> list[tuple[int, int]]:
-    """Index ranges of runs of equal correlations, of two or more."""
+    """Index ranges of correlations that leave their variates free to turn."""
     edges = np.flatnonzero(np.abs(np.diff(correlations)) > TIE) + 1
     bounds = [0, *edges.tolist(), len(correlations)]
-    return [(a, b) for a, b in pairwise(bounds) if b - a > 1]
+    return [(a, b) for a, b in pairwise(bounds) if b - a > 1 or correlations[a] <= TIE]

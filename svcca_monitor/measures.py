@@ -6,12 +6,11 @@ is larger for more similar layers.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from . import crossed
 from .chance import cka_mean, r2_mean, wachter_mean
-from .messages import unknown_name
+from .messages import unknown_name, warn
 from .pairs import Layer, Layers, Measure, all_pairs, few_samples
 from .subspace import Array, Criterion, as_subspace
 
@@ -107,7 +106,8 @@ def pwcca(
 
     Σ αᵢ ρᵢ with αᵢ ∝ Σⱼ |⟨hᵢ, zⱼ⟩|, where hᵢ are the orthonormal canonical variates of x and zⱼ its
     centred neurons. Asymmetric: the weights come from x. Inside a tie of correlations the
-    definition leaves the hᵢ free to turn; here they are the principal axes of x within the tie.
+    definition leaves the hᵢ free to turn; here they are the principal axes of x within the tie
+    (which leave the value open only where these have equal variance too).
     Invariant to affine maps of y, and to shift, scale, signs and order of the neurons of x.
 
     Args:
@@ -172,7 +172,7 @@ def similarity(
     grid = similarity_grid({"x": sx}, {"y": sy}, measure=measure, adjusted=adjusted, **options)
     few = few_samples({"x": sx, "y": sy}, get_measure(measure), options)
     if few:
-        warnings.warn(few, stacklevel=2)
+        warn(few)
     return float(grid[0, 0])
 
 
@@ -182,6 +182,7 @@ def similarity_grid(
     *,
     measure: str = "svcca",
     adjusted: bool = False,
+    rtol: float | None = None,
     **options: Any,
 ) -> Array:
     """Similarities of all pairs of layers: a pane.
@@ -193,6 +194,7 @@ def similarity_grid(
         columns: The same; `rows` if left out.
         measure: A name in `MEASURES`.
         adjusted: Rescale, so that independent layers score 0 on average and identical ones 1.
+        rtol: Relative tolerance for the numerical rank of arrays, see `Subspace.from_activations`.
         **options: Options of the measure, such as `explained_variance`.
 
     Returns:
@@ -202,7 +204,9 @@ def similarity_grid(
         ValueError: If the measure is unknown or a layer has another number of samples.
         TypeError: If the measure does not take an option.
     """
-    return all_pairs(get_measure(measure), rows, columns, adjusted=adjusted, options=options)
+    return all_pairs(
+        get_measure(measure), rows, columns, adjusted=adjusted, rtol=rtol, options=options
+    )
 
 
 def get_measure(name: str) -> Measure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -18,3 +20,12 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, where: str = 
     place = f" {where}" if where else ""
     hint = nearest(str(name), names)
     return f"Unknown {kind} {name!r}{place}.{hint} Expected one of: {', '.join(names)}."
+
+
+def warn(message: str) -> None:
+    """Warn at the line of the user's code that called into this package."""
+    package = __name__.partition(".")[0]
+    level, frame = 1, sys._getframe(0)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    warnings.warn(message, stacklevel=level)

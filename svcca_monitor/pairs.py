@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .messages import unknown_name
+from .messages import unknown_name, warn
 from .subspace import Array, Subspace, as_subspace, require_same_probe
 
 Layer = ArrayLike | Subspace
@@ -71,6 +70,7 @@ def all_pairs(
     columns: Layers | None,
     *,
     adjusted: bool,
+    rtol: float | None,
     options: Mapping[str, Any],
 ) -> Array:
     """The work behind `measures.similarity_grid`."""
@@ -80,21 +80,21 @@ def all_pairs(
             f"`adjusted=True` needs the chance level, and {kind.function.__name__} has no closed "
             "form. Measures that have one: cca, cca_r2, svcca, cka."
         )
-    row_names, left = _cut_layers(kind, rows, settings, "rows")
+    row_names, left = _cut_layers(kind, rows, settings, "rows", rtol)
     if columns is None:
         column_names, right = row_names, left
     else:
-        column_names, right = _cut_layers(kind, columns, settings, "columns")
+        column_names, right = _cut_layers(kind, columns, settings, "columns", rtol)
     grid = np.full((len(left), len(right)), np.nan)
     if not grid.size:
         return grid
-    layers = dict(zip(row_names + column_names, left + right, strict=True))
-    for name, s in layers.items():
+    # Not a dict: rows and columns may be the same layers at two times.
+    layers = list(zip(row_names + column_names, left + right, strict=True))
+    for name, s in layers:
         require_same_probe(left[0], s, row_names[0], name)
-    constant = [name for name, s in layers.items() if not s.rank]
+    constant = dict.fromkeys(name for name, s in layers if not s.rank)
     if constant:
-        names = ", ".join(constant)
-        warnings.warn(f"Constant over the probe set: {names}. Similarity is nan.", stacklevel=3)
+        warn(f"Constant over the probe set: {', '.join(constant)}. Similarity is nan.")
 
     rest = {key: value for key, value in settings.items() if key not in _CUTS}
     mirrored = columns is None and (kind.symmetric or bool(settings.get("symmetric")))
@@ -114,7 +114,7 @@ def all_pairs(
 def few_samples(layers: Mapping[str, Subspace], kind: Measure, options: Mapping[str, Any]) -> str:
     """A warning about layers with at least as many features as samples; empty if there is none.
 
-    It gives the level at which two independent layers of that size would score.
+    It gives the level at which two unrelated layers of that size would score.
     """
     settings = kind.settings(options)
     parts = []
@@ -127,20 +127,20 @@ def few_samples(layers: Mapping[str, Subspace], kind: Measure, options: Mapping[
     if not parts:
         return ""
     return (
-        f"Fewer samples than features: {'; '.join(parts)}. Independent layers score at chance "
-        "level, not 0: use 5 to 10 probe examples for each feature, or `adjusted=True`."
+        f"Few samples: {'; '.join(parts)}. Unrelated layers score at chance level, not 0: take 5 "
+        "to 10 probe examples for each feature."
     )
 
 
 def _cut_layers(
-    kind: Measure, layers: Layers, settings: Mapping[str, Any], what: str
+    kind: Measure, layers: Layers, settings: Mapping[str, Any], what: str, rtol: float | None
 ) -> tuple[list[str], list[Subspace]]:
     named: Iterable[tuple[str, Layer]]
     if isinstance(layers, Mapping):
         named = layers.items()
     else:
         named = ((f"{what}[{i}]", layer) for i, layer in enumerate(layers))
-    cut = [(name, kind.cut(as_subspace(layer, name), settings)) for name, layer in named]
+    cut = [(name, kind.cut(as_subspace(layer, name, rtol), settings)) for name, layer in named]
     return [name for name, _ in cut], [s for _, s in cut]
 
 

@@ -12,13 +12,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .messages import unknown_name
+
 Array = NDArray[Any]
 Criterion = Literal["variance", "singular_values"]
 
-# Singular values below this many roundings of the incoming dtype are rounding noise. An array
-# rounded to eps carries noise of spectral norm about 0.3 eps (1 + sqrt(p/n)) of its own size;
-# activations that went through a few more operations carry a few times that.
+# Rounding to a dtype adds noise of some 0.3 eps |x| to each number x, hence of spectral norm about
+# 0.3 eps ‖X‖_F (1/√n + 1/√p), or 0.3 eps ‖x‖ if one column outweighs the others. Activations went
+# through some more operations: singular values below this many times eps are taken for noise.
 ROUNDINGS = 4.0
+ROUNDINGS_OF_A_COLUMN = 1.0
 EPS64 = float(np.finfo(np.float64).eps)
 # NumPy has no finfo for the bfloat16 of ml_dtypes: 8 bits of significand.
 BFLOAT16_EPS = 2.0**-7
@@ -77,7 +80,7 @@ class Subspace:
         # The mean of a constant column is rounded, and the remainder would pass for a direction.
         centred[:, (matrix == matrix[:1]).all(axis=0)] = 0.0
         basis, values, loadings_h = _thin_svd(centred)
-        noise = _noise_floor(values, mean, centred.shape, eps)
+        noise = _noise_floor(values, matrix, eps)
         floor = noise if rtol is None else rtol * values[0]
         k = int(np.count_nonzero(values > floor))
         # Copies, for a view would keep the columns that were cut off alive.
@@ -111,14 +114,15 @@ class Subspace:
 
         Not reduced by a truncation.
         """
-        return float(np.sum(self.spectrum**2))
+        with np.errstate(over="ignore"):  # inf is the right word for it
+            return float(np.sum(self.spectrum**2))
 
     @property
     def effective_rank(self) -> float:
-        """Participation ratio (Σσ²)² / Σσ⁴ of the whole spectrum; 0 for a constant layer."""
-        if not len(self.spectrum):
+        """Participation ratio (Σσ²)² / Σσ⁴ of the directions kept; 0 for a constant layer."""
+        if not self.rank:
             return 0.0
-        share = (self.spectrum / self.spectrum[0]) ** 2
+        share = (self.singular_values / self.singular_values[0]) ** 2
         return float(share.sum() ** 2 / np.sum(share**2))
 
     def truncate(
@@ -141,12 +145,11 @@ class Subspace:
         Raises:
             ValueError: If a bound or the criterion is out of range.
         """
+        _check_cut(explained_variance, dims, criterion)
         k = self.rank
         if explained_variance is not None and k:
             k = min(k, self._count(explained_variance, criterion))
         if dims is not None:
-            if dims < 1:
-                raise ValueError(f"`dims` must be at least 1. Received: dims={dims}")
             k = min(k, dims)
         if k == self.rank:
             return self
@@ -158,21 +161,26 @@ class Subspace:
         )
 
     def _count(self, explained_variance: float, criterion: str) -> int:
-        if not 0.0 < explained_variance <= 1.0:
-            raise ValueError(
-                "`explained_variance` is a share of the whole and must be in (0, 1]. "
-                f"Received: explained_variance={explained_variance}"
-            )
-        powers = {"variance": 2, "singular_values": 1}
-        if criterion not in powers:
-            raise ValueError(
-                f"Unknown criterion {criterion!r}. Expected one of: {', '.join(powers)}."
-            )
         if explained_variance == 1.0:
             return len(self.spectrum)
-        weight = (self.spectrum / self.spectrum[0]) ** powers[criterion]
+        weight = (self.spectrum / self.spectrum[0]) ** _POWERS[criterion]
         share = np.cumsum(weight) / weight.sum()
         return int(np.searchsorted(share, explained_variance)) + 1
+
+
+_POWERS = {"variance": 2, "singular_values": 1}
+
+
+def _check_cut(explained_variance: float | None, dims: int | None, criterion: str) -> None:
+    if criterion not in _POWERS:
+        raise ValueError(unknown_name("criterion", criterion, _POWERS))
+    if explained_variance is not None and not 0.0 < explained_variance <= 1.0:
+        raise ValueError(
+            "`explained_variance` is a share of the whole and must be in (0, 1]. "
+            f"Received: explained_variance={explained_variance}"
+        )
+    if dims is not None and not (isinstance(dims, int | np.integer) and dims >= 1):
+        raise ValueError(f"`dims` must be a whole number, at least 1. Received: dims={dims}")
 
 
 def as_subspace(x: ArrayLike | Subspace, name: str = "x", rtol: float | None = None) -> Subspace:
@@ -225,13 +233,17 @@ def _as_matrix(x: ArrayLike, name: str) -> tuple[Array, float]:
     return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64), eps
 
 
-def _noise_floor(values: Array, mean: Array, shape: tuple[int, ...], eps: float) -> float:
+def _noise_floor(values: Array, matrix: Array, eps: float) -> float:
     """Below this a singular value cannot be told from rounding."""
-    n_samples = shape[0]
-    # Rounding is relative to what was stored, hence to the uncentred numbers.
-    stored = max(float(values[0]), float(np.sqrt(n_samples) * np.linalg.norm(mean)))
+    n_samples, n_features = matrix.shape
+    # Rounding is relative to what was stored, hence to the uncentred numbers; norms of numbers
+    # near the ends of float64's range are out of it, but not relative to the largest.
+    largest = float(np.abs(matrix).max()) or 1.0
+    columns = np.linalg.norm(matrix / largest, axis=0)
+    spread = float(np.linalg.norm(columns)) * (n_samples**-0.5 + n_features**-0.5)
+    stored = max(ROUNDINGS * spread, ROUNDINGS_OF_A_COLUMN * float(columns.max()))
     # What the factorisation itself leaves, by the usual bound for numerical rank.
-    return max(ROUNDINGS * eps * stored, max(shape) * EPS64 * float(values[0]))
+    return max(eps * stored * largest, max(matrix.shape) * EPS64 * float(values[0]))
 
 
 def _thin_svd(centred: Array) -> tuple[Array, Array, Array]:

@@ -64,7 +64,9 @@ def test_a_model_that_cannot_be_called_is_named():
 
     model = keras.Sequential([Broken(name="broken"), layers.Dense(1)], name="net")
     model(np.ones((2, 3)))
-    with pytest.raises(ValueError, match=r"(?s)'net' could not be called on the probe set .*cannot"):
+    with pytest.raises(
+        ValueError, match=r"(?s)'net' could not be called on the probe set .*cannot"
+    ):
         Capture(model)(ProbeSet(np.ones((9, 3))))
     assert all("call" not in vars(layer) for layer in model.layers)
 

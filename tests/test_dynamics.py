@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -81,7 +83,7 @@ def test_layers_that_settle_from_the_bottom_up_have_index_minus_one(made_run):
 def test_the_area_is_the_mean_height_of_the_curve(made_run):
     run = made_run()
     curve = learning_dynamics(run).sel(layer="high").values
-    by_hand = sum((a + b) / 2 for a, b in zip(curve, curve[1:], strict=False)) / 4
+    by_hand = sum((a + b) / 2 for a, b in pairwise(curve)) / 4
     area = convergence(run)["area_under_curve"].sel(layer="high")
     assert float(area) == pytest.approx(by_hand)
 

@@ -93,8 +93,10 @@ def tensorboard_of():
 
     def start(log_dir, *options):
         server = subprocess.Popen(
-            [sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir), "--port", "0"]
-            + ["--host", "127.0.0.1", *options],
+            [
+                *(sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir)),
+                *("--host", "127.0.0.1", "--port", "0", *options),
+            ],
             stderr=subprocess.PIPE,
             text=True,
         )

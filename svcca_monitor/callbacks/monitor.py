@@ -7,7 +7,6 @@ import math
 import os
 import platform
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -19,6 +18,7 @@ import numpy as np
 from .. import schedule
 from ..activations import Representation
 from ..measures import get_measure
+from ..messages import warn
 from ..pairs import few_samples
 from ..probe import ProbeSet
 from ..run import Run
@@ -114,7 +114,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         few = few_samples(initial, kind, self.measure_options)
         run = Run.create(self.log_dir, self._capture.layer_info, self.probe, **self._facts())
         if few:
-            warnings.warn(few, stacklevel=2)
+            warn(few)
         self._recording = Recording(run, self.measure, self.measure_options)
         if run.steps:
             self._recording.warn_if_moved(initial)
@@ -234,4 +234,4 @@ class SVCCAMonitor(keras.callbacks.Callback):
     def _warn(self, key: str, message: str) -> None:
         if key not in self._warned:
             self._warned.add(key)
-            warnings.warn(message, stacklevel=2)
+            warn(message)

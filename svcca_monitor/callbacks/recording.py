@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..measures import get_measure, similarity_grid
+from ..messages import warn
 from ..run import Run
 from ..subspace import Subspace
 from ..tensorboard.board import Board
@@ -83,11 +83,10 @@ class Recording:
         before = self.run.snapshot(last)
         moved = [name for name in before if name in now and not _alike(before[name], now[name])]
         if moved:
-            warnings.warn(
+            warn(
                 f"The model is not where the last snapshot in {self.run.path} (step {last}) left "
                 f"it: {len(moved)} of {len(before)} layers differ. New snapshots are added to that "
-                "run; if this is another training, give it another log_dir.",
-                stacklevel=3,
+                "run; if this is another training, give it another log_dir."
             )
 
     def cost(self) -> str:

@@ -1,0 +1,114 @@
+"""Similarities straight from their equations: slow, plain, and sharing no code with the package.
+
+X and Y have shape (n_samples, n_features); complex inner products conjugate the left side.
+"""
+
+import numpy as np
+import scipy.linalg
+
+# Columns of a pivoted QR whose remainder is below this share of the first are dependent.
+DEPENDENT = 1e-10
+
+
+def centred(x):
+    x = np.asarray(x)
+    return x - x.mean(axis=0)
+
+
+def basis(x):
+    """Orthonormal basis of the centred column space, by pivoted QR."""
+    q, r, _ = scipy.linalg.qr(centred(x), mode="economic", pivoting=True)
+    size = np.abs(np.diag(r))
+    return q[:, size > DEPENDENT * size[0]]
+
+
+def correlations(x, y):
+    """Canonical correlations: cosines of the principal angles between the column spaces."""
+    return np.linalg.svd(basis(x).conj().T @ basis(y), compute_uv=False)
+
+
+def correlations_from_covariances(x, y):
+    """The textbook way, singular values of Σxx^-1/2 Σxy Σyy^-1/2. For full rank only."""
+    x, y = centred(x), centred(y)
+    whiten_x = np.linalg.inv(scipy.linalg.sqrtm(x.conj().T @ x))
+    whiten_y = np.linalg.inv(scipy.linalg.sqrtm(y.conj().T @ y))
+    return np.linalg.svd(whiten_x @ (x.conj().T @ y) @ whiten_y, compute_uv=False)
+
+
+def leading_dims(x, share, power=2):
+    """The fewest directions whose singular values, to that power, add up to the share."""
+    weights = [value**power for value in np.linalg.svd(centred(x), compute_uv=False)]
+    total, reached = sum(weights), 0.0
+    for count, weight in enumerate(weights, start=1):
+        reached += weight
+        if reached >= share * total:
+            return count
+    return len(weights)
+
+
+def leading(x, dims):
+    """The centred activations with all but their leading directions removed."""
+    u, values, vh = np.linalg.svd(centred(x), full_matrices=False)
+    total = np.zeros_like(u[:, :1] * vh[:1])
+    for i in range(min(dims, len(values))):
+        total = total + values[i] * np.outer(u[:, i], vh[i])
+    return total
+
+
+def mean_cca(x, y):
+    return np.mean(correlations(x, y))
+
+
+def cca_r2(x, y):
+    return np.mean(correlations(x, y) ** 2)
+
+
+def svcca(x, y, share=0.99, power=2):
+    kept_x = leading(x, leading_dims(x, share, power))
+    kept_y = leading(y, leading_dims(y, share, power))
+    return mean_cca(kept_x, kept_y)
+
+
+def pwcca(x, y):
+    """Weights from x, neuron by neuron. For correlations without ties."""
+    q_x, z = basis(x), centred(x)
+    u, rho, _ = np.linalg.svd(q_x.conj().T @ basis(y), full_matrices=False)
+    weights = []
+    for i in range(len(rho)):
+        variate = q_x @ u[:, i]
+        weights.append(sum(abs(np.vdot(variate, z[:, j])) for j in range(z.shape[1])))
+    return sum(w * r for w, r in zip(weights, rho, strict=True)) / sum(weights)
+
+
+def linear_cka(x, y):
+    """From the n × n Gram matrices, centred on both sides."""
+    n = len(x)
+    centre = np.eye(n) - np.ones((n, n)) / n
+    x, y = np.asarray(x), np.asarray(y)
+    k = centre @ (x @ x.conj().T) @ centre
+    m = centre @ (y @ y.conj().T) @ centre
+    inner = np.real(np.trace(k @ m))
+    return inner / np.sqrt(np.real(np.trace(k @ k)) * np.real(np.trace(m @ m)))
+
+
+def procrustes(x, y):
+    x, y = centred(x), centred(y)
+    nuclear = np.sum(np.linalg.svd(x.conj().T @ y, compute_uv=False))
+    return nuclear / (np.linalg.norm(x) * np.linalg.norm(y))
+
+
+def effective_rank(x):
+    """Participation ratio of the eigenvalues of the kernel: (tr K)² / ‖K‖²."""
+    k = centred(x) @ centred(x).conj().T
+    return np.real(np.trace(k)) ** 2 / np.linalg.norm(k) ** 2
+
+
+# By the package's names of the measures.
+BY_NAME = {
+    "cca": mean_cca,
+    "cca_r2": cca_r2,
+    "svcca": svcca,
+    "pwcca": pwcca,
+    "cka": linear_cka,
+    "procrustes": procrustes,
+}

@@ -1,0 +1,184 @@
+"""What independent views score, against simulation and against every permutation."""
+
+import re
+from itertools import permutations
+
+import numpy as np
+import oracle
+import pytest
+
+from svcca_monitor import MEASURES, Subspace, canonical_correlations, chance_level, similarity
+from svcca_monitor.chance import CLOSED_FORMS, wachter_mean
+
+SIZES = [(100, 50, 50), (100, 10, 60), (150, 20, 20), (80, 50, 60), (60, 5, 54), (300, 30, 90)]
+
+
+@pytest.mark.parametrize(("n_samples", "dims_x", "dims_y"), SIZES)
+def test_wachter_mean_is_what_independent_views_score(n_samples, dims_x, dims_y):
+    rng = np.random.default_rng(0)
+    means = [
+        oracle.mean_cca(rng.normal(size=(n_samples, dims_x)), rng.normal(size=(n_samples, dims_y)))
+        for _ in range(20)
+    ]
+    level = chance_level("cca", n_samples=n_samples, dims_x=dims_x, dims_y=dims_y)
+    assert level == pytest.approx(np.mean(means), abs=3 / n_samples)
+
+
+def test_wachter_mean_is_not_the_root_of_the_mean_square():
+    # Negative control: the easy formula, off by far more than 3/n.
+    sizes = {"n_samples": 100, "dims_x": 50, "dims_y": 50}
+    root = np.sqrt(chance_level("cca_r2", **sizes))
+    assert root - chance_level("cca", **sizes) > 6 / 100
+
+
+def test_wachter_law_has_mass_one_and_the_exact_mean_square():
+    # By midpoints of its density on a fine grid in sqrt(λ), and its point mass at 1.
+    for a, b in ((0.2, 0.4), (0.3, 0.3), (0.6, 0.7)):
+        centre, spread = np.sqrt(b * (1 - a)), np.sqrt(a * (1 - b))
+        low, high = (centre - spread) ** 2, (centre + spread) ** 2
+        edges = np.linspace(np.sqrt(low), np.sqrt(high), 400_001)
+        root = (edges[1:] + edges[:-1]) / 2
+        lam = root**2
+        density = np.sqrt((high - lam) * (lam - low)) / (2 * np.pi * a * lam * (1 - lam))
+        mass = density * 2 * root * np.diff(edges)
+        at_one = max(0, a + b - 1) / a
+        assert mass.sum() + at_one == pytest.approx(1, abs=1e-5)
+        assert (mass * lam).sum() + at_one == pytest.approx(b, abs=1e-5)
+        mean = (mass * root).sum() + at_one
+        assert wachter_mean(n_samples=1001, dims_x=1000 * b, dims_y=1000 * a) == pytest.approx(
+            mean, abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("kind", ["heavy tails", "relu", "complex"])
+@pytest.mark.parametrize(("dims_x", "dims_y"), [(1, 1), (2, 1), (2, 3), (3, 3)])
+def test_closed_forms_are_the_mean_over_every_permutation(kind, dims_x, dims_y):
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(6, dims_x)), rng.normal(size=(6, dims_y))
+    if kind == "heavy tails":
+        x, y = x**3, np.exp(2 * y)
+    elif kind == "relu":
+        x, y = np.maximum(x, -0.1), np.maximum(y, -0.1)
+    else:
+        x, y = x + 1j * x[::-1] ** 2, y + 1j * y[::-1] ** 2
+    orders = [list(order) for order in permutations(range(6))]
+    r2 = np.mean([oracle.cca_r2(x[order], y) for order in orders])
+    cka = np.mean([oracle.linear_cka(x[order], y) for order in orders])
+    ranks = {"dims_x": oracle.effective_rank(x), "dims_y": oracle.effective_rank(y)}
+    assert chance_level("cca_r2", n_samples=6, dims_x=dims_x, dims_y=dims_y) == pytest.approx(
+        r2, abs=1e-12
+    )
+    assert chance_level("cka", n_samples=6, **ranks) == pytest.approx(cka, abs=1e-12)
+
+
+def test_cka_level_is_that_of_the_traces_of_the_kernels():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 8)) * np.arange(1, 9), rng.normal(size=(50, 5))
+    k, m = (oracle.centred(a) @ oracle.centred(a).T for a in (x, y))
+    expected = np.trace(k) * np.trace(m) / (49 * np.linalg.norm(k) * np.linalg.norm(m))
+    ranks = [Subspace.from_activations(a).effective_rank for a in (x, y)]
+    level = chance_level("cka", n_samples=50, dims_x=ranks[0], dims_y=ranks[1])
+    assert level == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("measure", CLOSED_FORMS)
+@pytest.mark.parametrize("dims", [(99, 99), (99, 100), (150, 99), (1e9, 1e9)])
+def test_as_many_dimensions_as_degrees_of_freedom_always_match(measure, dims):
+    level = chance_level(measure, n_samples=100, dims_x=dims[0], dims_y=dims[1])
+    assert level == 1
+
+
+def test_one_view_that_spans_everything_is_enough_for_cca():
+    x = np.random.default_rng(0).normal(size=(20, 25))
+    assert canonical_correlations(x, x[:, :3] ** 2) == pytest.approx(np.ones(3), abs=1e-12)
+    for measure in ("cca", "svcca", "cca_r2"):
+        assert chance_level(measure, n_samples=20, dims_x=19, dims_y=3) == 1
+
+
+@pytest.mark.parametrize("measure", CLOSED_FORMS)
+@pytest.mark.parametrize("dims", [(0, 5), (5, 0), (0, 0), (0, 500)])
+def test_a_view_without_dimensions_has_no_chance_level(measure, dims):
+    assert np.isnan(chance_level(measure, n_samples=100, dims_x=dims[0], dims_y=dims[1]))
+
+
+@pytest.mark.parametrize("measure", CLOSED_FORMS)
+def test_chance_is_symmetric_and_falls_with_samples(measure):
+    levels = [
+        chance_level(measure, n_samples=n, dims_x=7, dims_y=30) for n in (32, 50, 100, 1000, 10**6)
+    ]
+    assert (np.diff(levels) < 0).all()
+    assert 0 < levels[-1] < 0.01
+    assert levels[2] == chance_level(measure, n_samples=100, dims_x=30, dims_y=7)
+
+
+def test_every_measure_with_a_level_has_a_closed_form_of_that_name():
+    assert {name: m.chance for name, m in MEASURES.items() if m.chance} == CLOSED_FORMS
+
+
+def test_a_measure_without_closed_form_is_refused_with_the_nearest():
+    message = (
+        "Unknown measure with a chance level 'pwcca'. Did you mean 'cca'? "
+        "Expected one of: cca, svcca, cca_r2, cka."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        chance_level("pwcca", n_samples=100, dims_x=3, dims_y=3)
+
+
+@pytest.mark.parametrize("n_samples", [1, 0, -5])
+def test_fewer_than_two_samples_are_refused(n_samples):
+    with pytest.raises(ValueError, match=f"at least 2. Received: n_samples={n_samples}"):
+        chance_level("cca", n_samples=n_samples, dims_x=3, dims_y=3)
+
+
+WITH_LEVEL = list(CLOSED_FORMS)
+WITHOUT_LEVEL = [name for name in MEASURES if name not in CLOSED_FORMS]
+
+
+def independent(n_samples, n_x, n_y, *, count):
+    rng = np.random.default_rng(0)
+    return [
+        (rng.normal(size=(n_samples, n_x)), rng.normal(size=(n_samples, n_y)) ** 3)
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("measure", WITH_LEVEL)
+def test_adjusted_similarity_is_zero_on_average_for_independent_layers(measure):
+    pairs = independent(100, 20, 30, count=40)
+    adjusted = [similarity(x, y, measure=measure, adjusted=True) for x, y in pairs]
+    assert np.mean(adjusted) == pytest.approx(0, abs=0.015)
+    assert np.mean([similarity(x, y, measure=measure) for x, y in pairs]) > 0.1
+
+
+@pytest.mark.parametrize("measure", WITH_LEVEL)
+def test_adjusted_similarity_is_one_for_identical_layers(measure):
+    [(x, y)] = independent(100, 8, 6, count=1)
+    assert similarity(x, x, measure=measure, adjusted=True) == pytest.approx(1, abs=1e-12)
+    assert similarity(x, y, measure=measure, adjusted=True) < similarity(x, y, measure=measure)
+
+
+def test_adjusted_similarity_is_nan_where_everything_matches_by_chance():
+    [(x, y)] = independent(10, 12, 15, count=1)
+    with pytest.warns(UserWarning, match="Fewer samples than features"):
+        assert np.isnan(similarity(x, y, measure="cca", adjusted=True))
+
+
+@pytest.mark.parametrize("measure", WITHOUT_LEVEL)
+def test_a_measure_without_a_chance_level_cannot_be_adjusted(measure):
+    message = f"{measure} has no closed form. Measures that have one: cca, cca_r2, svcca, cka."
+    with pytest.raises(ValueError, match=re.escape(message)):
+        similarity(np.eye(9, 2), np.eye(9, 3), measure=measure, adjusted=True)
+
+
+def test_fewer_samples_than_features_warn_with_the_chance_level():
+    [(x, y)] = independent(30, 40, 5, count=1)
+    with pytest.warns(UserWarning, match=r"x has 40 features .* 30 samples \(chance level 1.00\)"):
+        similarity(x, y, measure="cca")
+    level = chance_level(
+        "cka", n_samples=30, dims_x=oracle.effective_rank(x), dims_y=oracle.effective_rank(x)
+    )
+    message = f"y has 40 features for 30 samples (chance level {level:.2f}). Independent layers"
+    with pytest.warns(UserWarning, match=re.escape(message)):
+        similarity(y, x, measure="cka")
+    with pytest.warns(UserWarning, match=r"for 30 samples\. Independent layers score at chance"):
+        similarity(x, y, measure="pwcca")

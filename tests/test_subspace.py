@@ -1,0 +1,278 @@
+"""One layer's activations, factorised once: what is kept, what is noise, what is refused."""
+
+import re
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from svcca_monitor import Subspace
+
+factorise = Subspace.from_activations
+
+REAL = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16, np.int32, np.uint8, np.bool_]
+DTYPES = [*((dtype, np.float64) for dtype in REAL), (np.complex64, np.complex128)]
+
+
+def normal(n_samples, n_features, *, seed=0, rank=None, dtype=np.float64):
+    """Gaussian activations, of full rank or of the given one."""
+    rng = np.random.default_rng(seed)
+    shape = (n_samples, n_features)
+    x = rng.normal(size=shape)
+    if np.issubdtype(dtype, np.complexfloating):
+        x = x + 1j * rng.normal(size=shape)
+    if rank is not None:
+        x = rng.normal(size=(n_samples, rank)) @ rng.normal(size=(rank, n_features))
+    return x.astype(dtype)
+
+
+def with_singular_values(values, *, n_samples=50, seed=0):
+    """Centred activations with these singular values."""
+    k = len(values)
+    q = np.linalg.qr(np.column_stack([np.ones(n_samples), normal(n_samples, k, seed=seed)]))[0]
+    rotation = np.linalg.qr(normal(k, k, seed=seed + 1))[0]
+    return q[:, 1:] @ np.diag(values) @ rotation
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("shape", [(40, 7), (7, 40), (2, 1)])
+def test_factors_give_the_activations_back(shape, dtype):
+    x = normal(*shape, dtype=dtype) + 5.0
+    s = factorise(x)
+    again = (s.basis * s.singular_values) @ s.loadings.conj().T + s.mean
+    np.testing.assert_allclose(again, x, atol=1e-12)
+    assert (s.n_samples, s.n_features) == shape
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_basis_and_loadings_are_orthonormal_and_the_basis_centred(dtype):
+    s = factorise(normal(40, 7, dtype=dtype) + 5.0)
+    for columns in (s.basis, s.loadings):
+        np.testing.assert_allclose(columns.conj().T @ columns, np.eye(7), atol=1e-13)
+    np.testing.assert_allclose(s.basis.sum(axis=0), 0, atol=1e-12)
+
+
+def test_singular_values_descend_and_are_those_of_the_centred_activations():
+    s = factorise(with_singular_values([1.0, 5.0, 3.0]) + 7.0)
+    np.testing.assert_allclose(s.singular_values, [5, 3, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("cut", [{"dims": 3}, {"explained_variance": 0.7}, {"dims": 100}])
+def test_truncation_is_a_column_cut_and_equals_factorising_so(cut):
+    x = normal(60, 10)
+    whole, direct = factorise(x), factorise(x, **cut)
+    truncated = whole.truncate(**cut)
+    k = truncated.rank
+    assert k == direct.rank
+    for part in (truncated, direct):
+        np.testing.assert_array_equal(part.basis, whole.basis[:, :k])
+        np.testing.assert_array_equal(part.singular_values, whole.singular_values[:k])
+        np.testing.assert_array_equal(part.loadings, whole.loadings[:, :k])
+        np.testing.assert_array_equal(part.mean, x.mean(axis=0))
+        np.testing.assert_array_equal(part.spectrum, whole.singular_values)
+
+
+def test_a_cut_by_nothing_returns_the_same_object():
+    s = factorise(normal(30, 4))
+    assert s.truncate() is s
+    assert s.truncate(explained_variance=1.0, dims=4) is s
+
+
+@pytest.mark.parametrize(
+    ("criterion", "share", "kept"),
+    [
+        ("variance", 0.89, 1),  # σ² = (9, 1): the first holds 0.9
+        ("variance", 0.91, 2),
+        ("singular_values", 0.74, 1),  # σ = (3, 1): the first holds 0.75
+        ("singular_values", 0.76, 2),
+        ("variance", 0.01, 1),
+        ("variance", 1.0, 2),
+    ],
+)
+def test_the_direction_that_crosses_the_share_is_kept(criterion, share, kept):
+    x = with_singular_values([3.0, 1.0])
+    assert factorise(x).truncate(explained_variance=share, criterion=criterion).rank == kept
+    if criterion == "variance":  # the default
+        assert factorise(x, explained_variance=share).rank == kept
+
+
+def test_a_share_that_is_reached_exactly_needs_no_further_direction():
+    twins = Subspace(np.eye(2), np.ones(2), np.eye(2), np.zeros(2), spectrum=np.ones(2))
+    assert twins.truncate(explained_variance=0.5).rank == 1
+    assert twins.truncate(explained_variance=0.5 + 1e-12).rank == 2
+
+
+def test_all_of_the_variance_keeps_every_direction():
+    # The running sum of shares is 1.0, to rounding, long before the last direction.
+    s = factorise(with_singular_values(np.logspace(0, -9, 20)))
+    assert s.truncate(explained_variance=1.0).rank == 20
+    assert s.truncate(explained_variance=1.0 - 1e-12).rank < 20
+
+
+def test_the_smaller_of_both_bounds_cuts():
+    x = with_singular_values([4.0, 3.0, 2.0, 1.0])
+    assert factorise(x, explained_variance=0.9, dims=2).rank == 2
+    assert factorise(x, explained_variance=0.5, dims=3).rank == 1
+
+
+def test_shares_and_variance_stay_those_of_the_whole_after_a_cut():
+    s = factorise(with_singular_values([2.0, 2.0, 2.0, 2.0]))
+    cut = s.truncate(dims=2)
+    assert cut.truncate(explained_variance=0.4).rank == 2
+    assert cut.truncate(explained_variance=0.9).rank == 2
+    assert cut.total_variance == s.total_variance
+    assert cut.effective_rank == s.effective_rank
+
+
+def test_total_variance_is_that_of_all_neurons():
+    x = normal(50, 6) * np.arange(1, 7) + 3.0
+    assert factorise(x).total_variance == pytest.approx(49 * x.var(axis=0, ddof=1).sum(), rel=1e-12)
+
+
+def test_effective_rank_is_the_participation_ratio():
+    assert factorise(with_singular_values([2.0, 1.0])).effective_rank == pytest.approx(25 / 17)
+    assert factorise(with_singular_values([5.0] * 4)).effective_rank == pytest.approx(4)
+    assert factorise(np.ones((5, 3))).effective_rank == 0
+
+
+@pytest.mark.parametrize(("dtype", "double"), DTYPES, ids=lambda d: np.dtype(d).name)
+def test_every_dtype_is_factorised_in_double(dtype, double):
+    x = (normal(60, 5, dtype=double) * 3 + 4).clip(0).astype(dtype)
+    s, expected = factorise(x), factorise(x.astype(double))
+    assert (s.basis.dtype, s.singular_values.dtype) == (double, np.float64)
+    for field in ("basis", "singular_values", "loadings", "mean", "spectrum"):
+        np.testing.assert_array_equal(getattr(s, field), getattr(expected, field), err_msg=field)
+
+
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "strided": lambda x: np.repeat(np.repeat(x, 2, axis=0), 3, axis=1)[::2, ::3],
+    "backwards": lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
+    "list": lambda x: x.tolist(),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_memory_layout_does_not_matter(layout):
+    x = normal(30, 4)
+    np.testing.assert_allclose(factorise(LAYOUTS[layout](x)).basis, factorise(x).basis, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128, np.float32])
+def test_input_is_read_only_to_us_and_left_as_it_was(dtype):
+    x = normal(30, 4, dtype=dtype) + 2.0
+    x[:, 1] = 0.1
+    before = x.copy()
+    x.flags.writeable = False
+    s = factorise(x)
+    np.testing.assert_array_equal(x, before)
+    assert not any(np.shares_memory(x, a) for a in (s.basis, s.loadings, s.mean))
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, -1e6], ids=["dead", "0.1", "-1e6"])
+@pytest.mark.parametrize("rtol", [None, 1e-14])
+def test_constant_neurons_are_no_direction(constant, rtol):
+    # The mean of 0.1, ..., 0.1 is rounded, so that subtracting it leaves a remainder.
+    x = normal(1001, 4)
+    x[:, [0, 2]] = constant
+    s = factorise(x, rtol=rtol)
+    assert s.rank == 2
+    np.testing.assert_allclose(s.loadings[[0, 2]], 0.0, atol=1e-14)
+    assert factorise(np.full((1001, 3), constant), rtol=rtol).rank == 0
+
+
+def test_duplicate_neurons_are_one_direction():
+    x = normal(50, 3)
+    assert factorise(x[:, [0, 1, 2, 1, 1]]).rank == 3
+
+
+def test_a_constant_layer_has_rank_zero_and_shapes_to_match():
+    s = factorise(np.full((6, 3), 2.5))
+    assert (s.rank, s.n_samples, s.n_features, s.total_variance) == (0, 6, 3, 0.0)
+    assert (s.basis.shape, s.loadings.shape) == ((6, 0), (3, 0))
+    assert s.truncate(explained_variance=0.99, dims=2) is s
+
+
+def test_fewer_samples_than_neurons_leave_a_direction_less_than_samples():
+    assert factorise(normal(8, 30)).rank == 7
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("offset", [0.0, 100.0, 1e4])
+@pytest.mark.parametrize("scale", [1.0, 1e-12, 1e12])
+def test_rank_is_found_relative_to_the_dtype_that_came(dtype, offset, scale):
+    for seed in range(5):
+        x = (normal(500, 20, seed=seed, rank=15) + offset) * scale
+        assert factorise(x.astype(dtype)).rank == 15
+
+
+def test_directions_below_the_rounding_of_float32_are_seen_in_float64_only():
+    x = with_singular_values([1.0, 1e-3, 1e-9], n_samples=100)
+    assert factorise(x).rank == 3
+    assert factorise(x.astype(np.float32)).rank == 2
+
+
+def test_rtol_is_relative_to_the_largest_singular_value():
+    x = with_singular_values([100.0, 10.0, 1.0, 0.1])
+    assert [factorise(x, rtol=rtol).rank for rtol in (0.5, 0.05, 0.005, 0.0005)] == [1, 2, 3, 4]
+
+
+def test_condition_number_1e9_keeps_every_direction():
+    values = np.logspace(0, -9, 20)
+    s = factorise(with_singular_values(values, n_samples=300))
+    np.testing.assert_allclose(s.singular_values, values, rtol=1e-6)
+
+
+def test_the_second_driver_serves_where_the_first_gives_up(monkeypatch):
+    x = normal(30, 4)
+    expected = factorise(x)
+
+    def gives_up(*args, **kwargs):
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr(np.linalg, "svd", gives_up)
+    s = factorise(x)
+    np.testing.assert_allclose(s.singular_values, expected.singular_values, rtol=1e-12)
+    np.testing.assert_allclose(np.abs(s.basis), np.abs(expected.basis), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros(3), "`x` must have shape (n_samples, n_features). Received shape (3,)"),
+        (np.zeros((2, 4, 4, 3)), "Received shape (2, 4, 4, 3). Average, sample or flatten"),
+        (np.zeros((1, 4)), "at least two samples and one feature. Received shape (1, 4)"),
+        (np.zeros((4, 0)), "at least two samples and one feature. Received shape (4, 0)"),
+        ([["a", "b"], ["c", "d"]], "`x` must hold numbers. Received an array of dtype <U1"),
+        (np.array([[None], [1]]), "`x` must hold numbers. Received an array of dtype object"),
+    ],
+)
+def test_what_is_no_matrix_of_numbers_is_refused_with_its_shape(x, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        factorise(x)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.complex128])
+def test_values_that_are_not_finite_are_counted_and_named(dtype):
+    x = normal(10, 4).astype(dtype)
+    x[0, 1], x[3, 2], x[9, 0] = np.nan, np.inf, -np.inf
+    with pytest.raises(ValueError, match="`dense_1` has 3 values of 40 that are NaN or infinite"):
+        factorise(x, name="dense_1")
+
+
+@pytest.mark.parametrize("share", [0.0, -0.1, 1.01, 99, np.nan])
+def test_a_share_outside_zero_to_one_is_refused(share):
+    with pytest.raises(
+        ValueError, match=re.escape(f"(0, 1]. Received: explained_variance={share}")
+    ):
+        factorise(normal(20, 3), explained_variance=share)
+
+
+def test_fewer_than_one_dimension_is_refused():
+    with pytest.raises(ValueError, match=r"at least 1\. Received: dims=0"):
+        factorise(normal(20, 3), dims=0)
+
+
+def test_an_unknown_criterion_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"'energy'.* one of: variance, singular_values"):
+        factorise(normal(20, 3)).truncate(explained_variance=0.9, criterion="energy")
