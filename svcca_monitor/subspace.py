@@ -77,6 +77,9 @@ class Subspace:
         matrix, eps = _as_matrix(x, name)
         mean = matrix.mean(axis=0)
         centred = matrix - mean
+        # Far from 0 the mean is rounded by more than the numbers differ: once more, near 0.
+        rest = centred.mean(axis=0)
+        mean, centred = mean + rest, centred - rest
         # The mean of a constant column is rounded, and the remainder would pass for a direction.
         centred[:, (matrix == matrix[:1]).all(axis=0)] = 0.0
         basis, values, loadings_h = _thin_svd(centred)

@@ -16,7 +16,7 @@ from svcca_monitor.subspace import as_subspace
 
 # (n_samples, n_x, n_y); in the last two a view has fewer samples than features.
 SHAPES = [(200, 10, 4), (150, 5, 12), (80, 20, 21), (40, 6, 60), (15, 20, 25)]
-few_samples_on_purpose = pytest.mark.filterwarnings("ignore:Fewer samples than features")
+few_samples_on_purpose = pytest.mark.filterwarnings("ignore:Few samples")
 
 
 def pair(n_samples=200, n_x=8, n_y=6, *, seed=0):
