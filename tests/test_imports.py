@@ -17,7 +17,7 @@ TABLE = {
     "messages": (set(), set()),
     "files": (set(), set()),
     "schedule": (set(), set()),
-    "subspace": (NUMERIC, set()),
+    "subspace": (NUMERIC, {"messages"}),
     "chance": (NUMERIC, {"messages"}),
     "canonical": (NUMERIC, {"subspace"}),
     "crossed": (NUMERIC, {"subspace", "canonical"}),
@@ -38,14 +38,15 @@ TABLE = {
     ),
     "callbacks.history": ({"numpy"}, {"dynamics", "subspace"}),
     "callbacks.recording": (
-        {"numpy"},
-        {"measures", "run", "subspace", "tensorboard.board", "callbacks.history"},
+        {"numpy", "threadpoolctl"},
+        {"measures", "messages", "run", "subspace", "tensorboard.board", "callbacks.history"},
     ),
     "callbacks.monitor": (
         {"keras", "numpy"},
         {
             "activations",
             "measures",
+            "messages",
             "pairs",
             "probe",
             "run",

@@ -322,3 +322,23 @@ def test_a_long_history_is_thinned_within_its_budget(made_run):
     assert known.sum() <= 6
     assert known[0]
     assert known[-1]
+
+
+def test_linear_algebra_beside_training_keeps_to_one_thread(fit, probe, tmp_path, monkeypatch):
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    from svcca_monitor import subspace
+
+    svd, seen = subspace._thin_svd, []
+
+    def watched(matrix):
+        seen.append({p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"})
+        return svd(matrix)
+
+    monkeypatch.setattr(subspace, "_thin_svd", watched)
+    with threadpool_limits(2, user_api="blas"):
+        fit(SVCCAMonitor(probe, tmp_path), epochs=1)
+        after = {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
+    assert len(seen) == 10
+    assert all(threads == {1} for threads in seen)
+    assert after == {2}

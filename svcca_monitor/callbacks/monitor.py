@@ -25,7 +25,7 @@ from ..run import Run
 from ..schedule import Due, Schedule
 from ..subspace import Subspace
 from .capture import Capture
-from .recording import Recording, Snapshot
+from .recording import Recording, Snapshot, one_blas_thread
 from .selection import Selection
 
 logger = logging.getLogger("svcca_monitor")
@@ -105,10 +105,11 @@ class SVCCAMonitor(keras.callbacks.Callback):
                 batch_size=self.batch_size,
             )
         started = time.perf_counter()
-        initial = {
-            name: Subspace.from_activations(matrix, name=name)
-            for name, matrix in self._capture(self.probe).items()
-        }
+        matrices = self._capture(self.probe)
+        with one_blas_thread():
+            initial = {
+                name: Subspace.from_activations(m, name=name) for name, m in matrices.items()
+            }
         for s in initial.values():
             kind.cut(s, settings)  # an option out of range raises now, not after an epoch
         few = few_samples(initial, kind, self.measure_options)
@@ -188,14 +189,16 @@ class SVCCAMonitor(keras.callbacks.Callback):
     def _factorised(self, step: int) -> Snapshot:
         """Factors of every layer; one that went NaN is left out, with a warning."""
         assert self._capture is not None
+        matrices = self._capture(self.probe)
         layers = {}
-        for name, matrix in self._capture(self.probe).items():
-            try:
-                layers[name] = Subspace.from_activations(matrix, name=name)
-            except ValueError as error:
-                self._warn(
-                    name, f"Layer {name!r} is left out of the snapshot of step {step}: {error}"
-                )
+        with one_blas_thread():
+            for name, matrix in matrices.items():
+                try:
+                    layers[name] = Subspace.from_activations(matrix, name=name)
+                except ValueError as error:
+                    self._warn(
+                        name, f"Layer {name!r} is left out of the snapshot of step {step}: {error}"
+                    )
         return layers
 
     def _epoch_fraction(self, batches: int) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ..measures import get_measure, similarity_grid
 from ..messages import warn
@@ -16,6 +17,15 @@ from ..tensorboard.board import Board
 from .history import History
 
 Snapshot = dict[str, Subspace]
+
+
+def one_blas_thread() -> threadpool_limits:
+    """Within this context, linear algebra of NumPy and SciPy runs in the calling thread alone.
+
+    A monitor shares the machine with training: where a core is busy, threads of one matrix product
+    wait for each other, actively, and what takes a second can take half a minute.
+    """
+    return threadpool_limits(1, user_api="blas")
 
 
 class Recording:
@@ -56,8 +66,9 @@ class Recording:
         first = not self.run.steps
         size = self.run.write_snapshot(step, layers, epoch=epoch, logs=logs)
         cut = self._cut(layers)
-        history = self._history.compare(cut, measure=self.measure, **self.options)
-        pane = self._pane(cut, cut)
+        with one_blas_thread():
+            history = self._history.compare(cut, measure=self.measure, **self.options)
+            pane = self._pane(cut, cut)
         self._history.add(cut)
         if history.shape[1]:
             self.similarities = dict(zip(self.run.layers, history[:, -1].tolist(), strict=True))
@@ -71,7 +82,8 @@ class Recording:
         steps = self.run.steps
         if steps:
             end = self._cut(self.run.snapshot(steps[-1]))
-            self._board.final(self._final_panes(steps, end), chance=self._chance(end))
+            with one_blas_thread():
+                self._board.final(self._final_panes(steps, end), chance=self._chance(end))
 
     def close(self) -> None:
         """Close the event file."""
