@@ -52,7 +52,7 @@ def panes(run: Run, *, moments: Sequence[float] = MOMENTS, **options: Any) -> Fi
     chosen = [int(np.abs(epochs - (start + m * (end - start))).argmin()) for m in moments]
     grids = [dynamics.pane(run, int(steps[i]), **options) for i in chosen]
     size = 1.6 + 0.16 * min(len(run.layers), MOST_TICKS)
-    figure = Figure(figsize=(len(grids) * size + 1.2, size + 0.7), layout="constrained")
+    figure = Figure(figsize=(len(grids) * size + 1.2, size + 1.1), layout="constrained")
     row = figure.subplots(1, len(grids), sharey=True, squeeze=False)[0]
     for axes, grid, i, moment in zip(row, grids, chosen, moments, strict=True):
         image = _draw(axes, grid, ylabel=axes is row[0])
