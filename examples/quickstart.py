@@ -3,6 +3,7 @@ from sklearn.datasets import load_digits
 
 from svcca_monitor import ProbeSet, Run, SVCCAMonitor, convergence
 
+keras.utils.set_random_seed(0)
 x, y = load_digits(return_X_y=True)
 x = x.reshape(-1, 8, 8, 1) / 16.0
 model = keras.Sequential(
@@ -21,4 +22,6 @@ probe = ProbeSet.sample(x[1200:], y[1200:], size=500)
 monitor = SVCCAMonitor(probe, log_dir="logs/quickstart")
 model.fit(x[:1200], y[:1200], epochs=10, callbacks=[monitor])
 
-print(convergence(Run("logs/quickstart")).to_dataframe())
+settled = convergence(Run("logs/quickstart"))
+print(settled["area_under_curve"].to_series())
+print("bottom-up index:", float(settled["bottom_up_index"]))

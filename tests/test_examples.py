@@ -36,7 +36,7 @@ def test_the_quickstart_runs_and_its_run_can_be_read_as_the_readme_does(tmp_path
 
     done = python(QUICKSTART)
     assert done.returncode == 0, done.stderr
-    assert "bottom_up_index" in done.stdout
+    assert "bottom-up index: " in done.stdout
     run = Run(tmp_path / "logs/quickstart")
     assert run.steps == list(range(11))
     assert run.layers == ["conv_1", "conv_2", "dense", "output"]
