@@ -95,7 +95,7 @@ class Run:
             ProbeMismatchError: If the directory holds a run on another probe set.
             RunMismatchError: If it holds a run of another model.
         """
-        path = _directory(Path(log_dir), new=True)
+        path = _directory(Path(log_dir))
         if (path / "run.json").exists():
             run = cls(path)
             run._require_same(layers, probe)
@@ -263,11 +263,10 @@ class Run:
             )
 
 
-def _directory(path: Path, *, new: bool = False) -> Path:
+def _directory(path: Path) -> Path:
     """The run's folder, whether it or the log directory was named."""
-    if path.name == DIRECTORY and (not new or (path / "run.json").exists()):
-        return path
-    return path / DIRECTORY
+    named = path.name == DIRECTORY and (path / "run.json").exists()
+    return path if named else path / DIRECTORY
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:

@@ -234,3 +234,25 @@ def test_an_unknown_layer_is_answered_with_the_nearest(small_net):
 def test_a_representation_that_gives_no_matrix_is_refused(small_net):
     with pytest.raises(ValueError, match="Of layer 'conv' it gave shape"):
         Capture(small_net(), layers="conv", representation=lambda x: x)(PROBE)
+
+
+def test_a_layer_with_two_paths_is_seen_once_a_call_under_its_first():
+    shared = layers.Dense(4, name="shared")
+    left = keras.Sequential([keras.Input((4,)), shared], name="left")
+    right = keras.Sequential([keras.Input((4,)), shared], name="right")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(1, name="out")(right(left(inputs))))
+    captured = Capture(model)(ProbeSet(np.random.default_rng(0).normal(size=(9, 4))))
+    assert list(captured) == ["left/shared", "left/shared:1", "out"]
+
+
+def test_whole_numbers_are_no_activations():
+    class Winner(layers.Layer):
+        def call(self, x):
+            return x, keras.ops.argmax(x, axis=-1, keepdims=True)
+
+    x = keras.Input((4,))
+    kept, _ = Winner(name="winner")(x)
+    model = keras.Model(x, layers.Dense(2, name="out")(kept))
+    captured = Capture(model)(ProbeSet(np.random.default_rng(0).normal(size=(9, 4))))
+    assert list(captured) == ["winner", "out"]

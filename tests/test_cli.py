@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from svcca_monitor import Run
+from svcca_monitor import Run, learning_dynamics
 
 PROJECT = Path(__file__).parents[1]
 COMMAND = shutil.which("svcca-monitor", path=str(Path(sys.executable).parent))
@@ -55,6 +55,17 @@ def test_show_takes_a_measure_and_a_reference(trained, tmp_path):
     done = call("show", trained[0], "--measure", "cka", "--reference", "initial", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "cka similarity to the initial snapshot" in done.stdout
+
+
+def test_show_speaks_the_runs_own_measure(made_run, tmp_path):
+    run = made_run()
+    run.record(measure="cca", measure_options={"dims": 1})
+    done = call("show", run.path, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "cca similarity to the final snapshot" in done.stdout
+    value = float(learning_dynamics(run, measure="cca", dims=1).sel(step=0, layer="mid"))
+    [row] = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["mid"]]
+    assert row[1] == f"{value:.2f}"
 
 
 @pytest.mark.parametrize(

@@ -155,3 +155,22 @@ def test_missing_steps_and_empty_runs_are_named(made_run, tmp_path):
     empty = Run.create(tmp_path / "empty", run.layer_info, ProbeSet(np.eye(200)))
     with pytest.raises(ValueError, match="no snapshot yet"):
         learning_dynamics(empty)
+
+
+def test_adjusted_results_have_chance_at_zero(made_run):
+    from svcca_monitor import similarity
+
+    run = made_run()
+    expected = similarity(run.snapshot(0)["mid"], run.snapshot(4)["mid"], adjusted=True)
+    assert expected < svcca(run.snapshot(0)["mid"], run.snapshot(4)["mid"])
+    curve = learning_dynamics(run, adjusted=True).sel(layer="mid", step=0)
+    cell = pane(run, 0, adjusted=True).sel(layer="mid", reference_layer="mid")
+    far = trajectory(run, "mid", adjusted=True).sel(step=0, other_step=4)
+    between = compare(run, run, step=0, adjusted=True).sel(layer_a="low", layer_b="mid")
+    for value in (curve, cell, far):
+        assert float(value) == pytest.approx(expected)
+    assert float(between) == pytest.approx(
+        similarity(run.snapshot(0)["low"], run.snapshot(0)["mid"], adjusted=True)
+    )
+    plain, adjusted = convergence(run), convergence(run, adjusted=True)
+    assert (adjusted["area_under_curve"] < plain["area_under_curve"]).all()

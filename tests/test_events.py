@@ -61,7 +61,9 @@ def test_scalars_have_rank_zero_and_leave_nan_out():
 
 def test_the_pane_image_has_a_pixel_a_cell_with_the_lowest_layer_at_the_bottom():
     grid = np.array([[0.0, 0.5, 1.0], [np.nan, 0.0, 1.0]])
-    width, height, png = summary.pane_image(grid).tensor.string_val
+    image = summary.pane_image(grid)
+    assert image.metadata.data_class == summary_pb2.DATA_CLASS_BLOB_SEQUENCE
+    width, height, png = image.tensor.string_val
     assert (width, height) == (b"3", b"2")
     pixels = np.asarray(Image.open(io.BytesIO(png)))
     assert pixels.shape == (2, 3, 3)

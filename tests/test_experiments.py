@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -5,6 +7,8 @@ import pytest
 from svcca_monitor import Run, convergence, pane
 from svcca_monitor.experiments import config, data, models, train
 from svcca_monitor.experiments.config import DataConfig, ModelConfig
+
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 
 def test_digits_are_real_and_split_without_overlap(digits):
@@ -50,6 +54,49 @@ def test_the_draw_is_a_matter_of_the_seed(npz):
 
     np.testing.assert_array_equal(drawn(1), drawn(1))
     assert not np.array_equal(drawn(1), drawn(2))
+
+
+def test_a_file_of_objects_is_not_unpickled(tmp_path):
+    arrays = {name: np.array([{}, []], dtype=object) for name in ("x_train", "y_train")}
+    np.savez(tmp_path / "bad.npz", **arrays, x_test=np.ones(3), y_test=np.ones(3))
+    with pytest.raises(ValueError, match="allow_pickle"):
+        data.load(DataConfig(name="npz", path=tmp_path / "bad.npz"), seed=0)
+
+
+def test_every_key_of_a_config_reaches_the_training(tmp_path, monkeypatch):
+    (tmp_path / "kept_for_test.py").write_text(
+        "from svcca_monitor.experiments.models import mlp\n"
+        "built = []\n"
+        "def net(input_shape, n_classes, **parameters):\n"
+        "    built.append(mlp(input_shape, n_classes, **parameters))\n"
+        "    return built[-1]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    overrides = [
+        *("model.name=kept_for_test:net", "model.parameters={units: [6], batch_norm: true}"),
+        *("data.train_size=90", "data.test_size=70", "seed=3"),
+        *("training.epochs=1", "training.batch_size=30", "training.optimizer=sgd"),
+        *("training.learning_rate=0.25", "monitor.probe_size=50", "monitor.layers=fc1"),
+        *("monitor.measure=cca", "monitor.explained_variance=0.8", "monitor.snapshot_freq=2"),
+        "monitor.representation=flatten",
+    ]
+    settings = config.load(CONFIGS / "digits.yaml", overrides)
+    reports = []
+    train.train(settings, tmp_path / "logs", report=reports.append)
+    import kept_for_test
+
+    [model] = kept_for_test.built
+    assert isinstance(model.optimizer, keras.optimizers.SGD)
+    assert float(model.optimizer.learning_rate) == 0.25
+    run = Run(tmp_path / "logs")
+    assert run.steps == [0, 2, 3]
+    assert run.layers == ["fc1"]
+    assert run.layer_info[0].representation == "flatten"
+    assert run.facts["n_samples"] == 50
+    assert run.facts["measure"] == "cca"
+    assert run.facts["measure_options"] == {"explained_variance": 0.8}
+    assert [r.epochs_done for r in reports] == pytest.approx([1 / 3, 2 / 3, 1.0, 1.0])
+    assert [r.epoch_ended for r in reports] == [False, False, False, True]
 
 
 def test_data_that_cannot_be_had_is_explained(npz, tmp_path, monkeypatch):

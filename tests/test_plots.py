@@ -77,3 +77,9 @@ def test_the_table_fits_the_terminal(made_run, width):
     rows = [line.split() for line in text.splitlines() if line.split()[:1] in (["high"], ["low"])]
     assert [row[0] for row in rows] == ["high", "low"]
     assert rows[0][-4] == "1.00" or rows[0][-4].startswith("1.0")
+
+
+def test_moments_are_shares_of_training_not_of_snapshots(made_run):
+    row = images(plots.panes(made_run(steps=(0, 1, 2, 3, 100)), moments=(0.0, 0.35, 1.0)))
+    epochs = [axes.get_title().split("epoch ")[1] for axes in row]
+    assert epochs == ["0)", "3)", "100)"]

@@ -182,3 +182,11 @@ def test_a_missing_step_names_those_there_are(tmp_path):
     run.write_snapshot(3, a_snapshot(), epoch=1)
     with pytest.raises(KeyError, match=r"No snapshot of step 4 .* Steps: \[3\]"):
         run.snapshot(4)
+
+
+def test_a_log_directory_may_be_called_as_the_folder_in_it(tmp_path):
+    Run.create(tmp_path / "svcca", INFOS, PROBE).write_snapshot(0, a_snapshot(), epoch=0)
+    assert Run(tmp_path / "svcca").steps == [0]
+    again = Run.create(tmp_path / "svcca", INFOS, PROBE)
+    assert again.steps == [0]
+    assert again.path == tmp_path / "svcca/svcca"

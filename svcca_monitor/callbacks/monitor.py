@@ -140,12 +140,14 @@ class SVCCAMonitor(keras.callbacks.Callback):
         """Take a snapshot if one is due after this batch."""
         if self._schedule.unit != "batch":
             return
-        # With steps_per_execution > 1 several batches end at once.
-        done = self._batches_before_epoch + batch + 1
+        # With steps_per_execution > 1 several batches end at once, and the last may be beyond the
+        # end of the epoch.
+        of_epoch = min(batch + 1, (self.params or {}).get("steps") or batch + 1)
+        done = self._batches_before_epoch + of_epoch
         ended = range(self._batches + 1, done + 1)
         self._batches = done
         if any(map(self._schedule.due, ended)):
-            self._snapshot(done, self._epoch_fraction(batch + 1), logs)
+            self._snapshot(done, self._epoch_fraction(of_epoch), logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Take a snapshot if snapshots follow epochs, and add our numbers to the epoch's logs."""
