@@ -19,11 +19,14 @@ class CCAResult:
 
     Attributes:
         correlations: Descending, in [0, 1], shape (k,).
-        x_variates: Unit (sample) variance and zero mean, shape (k, n_samples).
+        x_variates: Unit (sample) variance and zero mean, shape (k, n_samples). With a ridge the
+            variance is below 1.
         y_variates: The same for y.
         x_weights: Neurons to variates, shape (k, n_x_features):
-            ``x_variates = x_weights @ (x - x.mean(axis=0)).T``. Dead neurons have weight 0.
+            ``x_variates = x_weights @ (x - x.mean(axis=0)).T``. Neurons left out have weight 0.
         y_weights: The same for y.
+        x_rank: Dimensions of x that took part.
+        y_rank: The same for y.
     """
 
     correlations: Array
@@ -31,11 +34,57 @@ class CCAResult:
     y_variates: Array
     x_weights: Array
     y_weights: Array
+    x_rank: int
+    y_rank: int
 
     @property
     def mean(self) -> float:
         """Mean correlation; nan if there is none."""
         return float(np.mean(self.correlations)) if len(self.correlations) else float("nan")
+
+    def top_mean(self, k: int) -> float:
+        """Mean of the k largest correlations, or of all if there are fewer."""
+        if k < 1:
+            raise ValueError(f"`k` must be at least 1. Received: k={k}")
+        return float(np.mean(self.correlations[:k])) if len(self.correlations) else float("nan")
+
+    def mass_mean(self, threshold: float = 0.98) -> float:
+        """Mean of the leading correlations that hold a share `threshold` of their sum."""
+        if not 0.0 < threshold <= 1.0:
+            raise ValueError(f"`threshold` must be in (0, 1]. Received: threshold={threshold}")
+        total = self.correlations.sum()
+        if not total:
+            return self.mean
+        share = np.cumsum(self.correlations) / total
+        # The sum of all may miss 1 by a rounding: then all are needed.
+        return self.top_mean(min(int(np.searchsorted(share, threshold)) + 1, len(share)))
+
+    def significant_directions(self, level: float = 0.05) -> int:
+        """How many pairs correlate beyond chance, by Bartlett's test (Bartlett 1947).
+
+        Tests that all correlations from the k-th on are 0, for k = 0, 1, …, until that cannot be
+        rejected. Assumes normal activations and more samples than dimensions.
+
+        Args:
+            level: Probability of taking chance for a direction, in (0, 1).
+
+        Raises:
+            ValueError: If there are not more samples than dimensions of both sides.
+        """
+        from scipy.stats import chi2
+
+        n, p, q = self.x_variates.shape[1], self.x_rank, self.y_rank
+        scale = n - 1 - (p + q + 1) / 2
+        if scale <= 0:
+            raise ValueError(
+                f"Bartlett's test needs more samples: {n} for {p} and {q} dimensions are too few."
+            )
+        with np.errstate(divide="ignore"):  # a correlation of 1 is beyond any level
+            logs = np.log1p(-(self.correlations**2))
+        for k in range(len(logs)):
+            if chi2.sf(-scale * logs[k:].sum(), (p - k) * (q - k)) >= level:
+                return k
+        return len(logs)
 
 
 def canonical_correlations(
@@ -43,6 +92,7 @@ def canonical_correlations(
     y: ArrayLike | Subspace,
     *,
     explained_variance: float | None = None,
+    ridge: float = 0.0,
     rtol: float | None = None,
 ) -> Array:
     """Canonical correlations between two sets of activations.
@@ -54,6 +104,9 @@ def canonical_correlations(
         x: Activations of shape (n_samples, n_features), or their `Subspace`.
         y: The same for the other layer: row i of both is probe example i.
         explained_variance: First keep the fewest directions that reach this share of the variance.
+        ridge: Relative to the largest variance of a neuron of each layer: neurons with less than
+            this share of it are left out, and this share of it is added to the variance of the
+            others (the `epsilon` of the code published with Raghu et al. 2017).
         rtol: Relative tolerance for the numerical rank, see `Subspace.from_activations`.
 
     Returns:
@@ -61,10 +114,11 @@ def canonical_correlations(
         is constant.
 
     Raises:
-        ValueError: If the arrays are not finite matrices with equally many samples.
+        ValueError: If the arrays are not finite matrices with equally many samples, or an
+            option is out of range.
     """
-    sx, sy = _pair(x, y, explained_variance, rtol)
-    return clipped(np.linalg.svd(sx.basis.conj().T @ sy.basis, compute_uv=False))
+    sx, sy = _pair(x, y, explained_variance, ridge, rtol)
+    return clipped(np.linalg.svd(_shrunk_cross(sx, sy), compute_uv=False))
 
 
 def cca(
@@ -72,6 +126,7 @@ def cca(
     y: ArrayLike | Subspace,
     *,
     explained_variance: float | None = None,
+    ridge: float = 0.0,
     rtol: float | None = None,
 ) -> CCAResult:
     """Canonical correlations with their variates and weights.
@@ -86,11 +141,19 @@ def cca(
         >>> result.correlations.round(6).tolist(), result.x_variates.shape
         ([1.0, 1.0, 1.0], (3, 100))
     """
-    sx, sy = _pair(x, y, explained_variance, rtol)
-    u, correlations, vh = np.linalg.svd(sx.basis.conj().T @ sy.basis, full_matrices=False)
+    sx, sy = _pair(x, y, explained_variance, ridge, rtol)
+    u, correlations, vh = np.linalg.svd(_shrunk_cross(sx, sy), full_matrices=False)
     x_variates, x_weights = _variates(sx, u)
     y_variates, y_weights = _variates(sy, vh.conj().T)
-    return CCAResult(clipped(correlations), x_variates, y_variates, x_weights, y_weights)
+    return CCAResult(
+        clipped(correlations),
+        x_variates,
+        y_variates,
+        x_weights,
+        y_weights,
+        sx.directions.rank,
+        sy.directions.rank,
+    )
 
 
 def clipped(correlations: Array) -> Array:
@@ -98,24 +161,51 @@ def clipped(correlations: Array) -> Array:
     return np.minimum(correlations, 1.0)
 
 
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """One layer: the directions that take part, and how far a ridge shrinks each."""
+
+    directions: Subspace
+    shrinkage: Array
+
+
 def _pair(
     x: ArrayLike | Subspace,
     y: ArrayLike | Subspace,
     explained_variance: float | None,
+    ridge: float,
     rtol: float | None,
-) -> tuple[Subspace, Subspace]:
+) -> tuple[_Side, _Side]:
+    if not 0.0 <= ridge < 1.0:
+        raise ValueError(
+            "`ridge` is a share of the largest variance and must be in [0, 1). "
+            f"Received: ridge={ridge}"
+        )
     sx, sy = as_subspace(x, "x", rtol), as_subspace(y, "y", rtol)
     require_same_probe(sx, sy)
     return (
-        sx.truncate(explained_variance=explained_variance),
-        sy.truncate(explained_variance=explained_variance),
+        _ridged(sx.truncate(explained_variance=explained_variance), ridge),
+        _ridged(sy.truncate(explained_variance=explained_variance), ridge),
     )
 
 
-def _variates(s: Subspace, rotation: Array) -> tuple[Array, Array]:
+def _ridged(s: Subspace, ridge: float) -> _Side:
+    if not ridge or not s.rank:
+        return _Side(s, np.ones(s.rank))
+    scatter = np.sum(np.abs(s.loadings * s.singular_values) ** 2, axis=1)
+    added = ridge * scatter.max()
+    s = s.keep_features(scatter >= added)
+    return _Side(s, s.singular_values / np.sqrt(s.singular_values**2 + added))
+
+
+def _shrunk_cross(x: _Side, y: _Side) -> Array:
+    cross = x.directions.basis.conj().T @ y.directions.basis
+    return x.shrinkage[:, None] * cross * y.shrinkage
+
+
+def _variates(side: _Side, rotation: Array) -> tuple[Array, Array]:
     """Variates and weights of the directions `basis @ rotation`, both with k rows."""
-    scale = np.sqrt(s.n_samples - 1)
-    variates = (s.basis @ rotation) * scale
+    s = side.directions
+    turned = side.shrinkage[:, None] * rotation * np.sqrt(s.n_samples - 1)
     # (X - mean) V / S is the basis, so V / S takes centred activations there.
-    weights = (s.loadings / s.singular_values) @ rotation * scale
-    return variates.T, weights.T
+    return (s.basis @ turned).T, ((s.loadings / s.singular_values) @ turned).T

@@ -54,8 +54,19 @@ def cka_mean(*, n_samples: int, dims_x: float, dims_y: float) -> float:
     return min(1.0, float(np.sqrt(dims_x * dims_y)) / (n_samples - 1))
 
 
+def unbiased_mean(*, n_samples: int, dims_x: float, dims_y: float) -> float:  # noqa: ARG001
+    """Unbiased estimators are 0 on average, whatever the sizes."""
+    return float("nan") if min(dims_x, dims_y) <= 0 else 0.0
+
+
 # Measures with a closed form. svcca counts the dimensions that its cut kept.
-CLOSED_FORMS = {"cca": wachter_mean, "svcca": wachter_mean, "cca_r2": r2_mean, "cka": cka_mean}
+CLOSED_FORMS = {
+    "cca": wachter_mean,
+    "svcca": wachter_mean,
+    "cca_r2": r2_mean,
+    "cka": cka_mean,
+    "cka_debiased": unbiased_mean,
+}
 
 
 def chance_level(measure: str, *, n_samples: int, dims_x: float, dims_y: float) -> float:

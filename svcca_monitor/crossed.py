@@ -16,11 +16,20 @@ from .subspace import Array, Subspace
 # Correlations closer than this are one correlation: the rounding of bases kept in float32 moves
 # equal correlations apart by some 1e-8, and turns their variates among themselves.
 TIE = 1e-7
+# Eigenvalues are known to 1e-15 or so: the root of one above this to 1e-10.
+SMALLEST_SQUARE = 1e-10
+# Sums over kernels whose largest eigenvalue is 1 that differ from 0 by no more than rounding.
+NOTHING = 1e-10
 
 
 def mean_correlation(cross: Array, x: Subspace, y: Subspace) -> float:
     """Mean of the canonical correlations."""
-    return float(np.mean(clipped(np.linalg.svd(cross, compute_uv=False))))
+    small = cross if cross.shape[0] <= cross.shape[1] else cross.conj().T
+    # Their squares are the eigenvalues of the product with itself, which are had twice as fast …
+    squares = np.linalg.eigvalsh(small @ small.conj().T)
+    if squares[0] < SMALLEST_SQUARE:  # … but near 0 their roots are not worth much.
+        return float(np.mean(clipped(np.linalg.svd(cross, compute_uv=False))))
+    return float(np.mean(clipped(np.sqrt(squares))))
 
 
 def mean_squared_correlation(cross: Array, x: Subspace, y: Subspace) -> float:
@@ -51,6 +60,72 @@ def procrustes_cosine(cross: Array, x: Subspace, y: Subspace) -> float:
     sx, sy = _relative(x), _relative(y)
     nuclear = np.sum(np.linalg.svd(sx[:, None] * cross * sy, compute_uv=False))
     return min(1.0, float(nuclear / (np.linalg.norm(sx) * np.linalg.norm(sy))))
+
+
+def debiased_kernel_alignment(cross: Array, x: Subspace, y: Subspace) -> float:
+    """Alignment with the unbiased estimator of HSIC (Song et al. 2012): 0 on average at chance."""
+    norms = _hsic(*_gram_sums(None, x, x)), _hsic(*_gram_sums(None, y, y))
+    if not min(norms) > NOTHING:
+        return float("nan")  # so little is shared with itself that the estimate is below 0
+    return min(1.0, _hsic(*_gram_sums(cross, x, y)) / float(np.sqrt(norms[0] * norms[1])))
+
+
+def similarity_of_dissimilarities(cross: Array, x: Subspace, y: Subspace) -> float:
+    """Pearson correlation of the off-diagonal entries of both centred kernels; 0 if negative."""
+    n = x.n_samples
+    covariance, variance_x, variance_y = (
+        product - trace_a * trace_b / (n * (n - 1))
+        for product, trace_a, trace_b, _, _ in (
+            _gram_sums(cross, x, y),
+            _gram_sums(None, x, x),
+            _gram_sums(None, y, y),
+        )
+    )
+    if min(variance_x, variance_y) <= NOTHING:
+        return float("nan")  # two samples have one distance: nothing to correlate
+    return float(np.clip(covariance / np.sqrt(variance_x * variance_y), 0.0, 1.0))
+
+
+def partial_least_squares(cross: Array, x: Subspace, y: Subspace) -> float:
+    """Correlation along the directions of most covariance, weighted by covariance."""
+    sx, sy = _relative(x), _relative(y)
+    u, covariances, vh = np.linalg.svd(sx[:, None] * cross * sy, full_matrices=False)
+    if not covariances[0]:
+        return 0.0
+    for start, stop in _ties(covariances / covariances[0]):
+        # Within a tie any common rotation is as good: the principal axes of both together.
+        left, right = sx[:, None] * u[:, start:stop], sy[:, None] * vh[start:stop].conj().T
+        both = left.conj().T @ left / np.sum(sx**2) + right.conj().T @ right / np.sum(sy**2)
+        _, axes = np.linalg.eigh(both)
+        u[:, start:stop] = u[:, start:stop] @ axes
+        vh[start:stop] = axes.conj().T @ vh[start:stop]
+    spread = np.linalg.norm(sx[:, None] * u, axis=0) * np.linalg.norm(sy * vh, axis=1)
+    return min(1.0, float(np.sum(covariances**2 / spread) / covariances.sum()))
+
+
+def _gram_sums(
+    cross: Array | None, x: Subspace, y: Subspace
+) -> tuple[float, float, float, float, int]:
+    """Of the centred Gram matrices K and L without their diagonals, in units of their largest σ².
+
+    Returns Σ K̃L̃ over pairs, tr K, tr L, Σ KᵢᵢLᵢᵢ and n. The rows of K sum to 0, so that those of
+    K̃ sum to -Kᵢᵢ. Without `cross`, both are the same layer.
+    """
+    kx, ky = (_relative(s) ** 2 for s in (x, y))
+    diagonal_x, diagonal_y = (np.abs(s.basis) ** 2 @ k for s, k in ((x, kx), (y, ky)))
+    if cross is None:
+        product = float(np.sum(kx**2))
+    else:
+        product = float(np.sum(kx[:, None] * np.abs(cross) ** 2 * ky))
+    shared = float(diagonal_x @ diagonal_y)
+    return product - shared, float(kx.sum()), float(ky.sum()), shared, x.n_samples
+
+
+def _hsic(product: float, trace_x: float, trace_y: float, shared: float, n: int) -> float:
+    """Unbiased HSIC of two kernels, times n (n - 3); nan for fewer than four samples."""
+    if n < 4:
+        return float("nan")
+    return product + trace_x * trace_y / ((n - 1) * (n - 2)) - 2 * shared / (n - 2)
 
 
 def _relative(s: Subspace) -> Array:

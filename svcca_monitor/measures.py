@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import crossed
-from .chance import cka_mean, r2_mean, wachter_mean
+from .chance import cka_mean, r2_mean, unbiased_mean, wachter_mean
 from .messages import unknown_name, warn
 from .pairs import Layer, Layers, Measure, all_pairs, few_samples
 from .subspace import Array, Criterion, as_subspace
@@ -135,6 +135,32 @@ def pwcca(
 def linear_cka(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
     """Linear centred kernel alignment ‖XᵀY‖²_F / (‖XᵀX‖_F ‖YᵀY‖_F) (Kornblith et al. 2019)."""
     return similarity(x, y, measure="cka", rtol=rtol)
+
+
+def debiased_cka(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
+    """Linear CKA with the unbiased estimator of HSIC (Song et al. 2012; Nguyen et al. 2021).
+
+    0 on average for unrelated layers, and at most 1; nan for fewer than four samples.
+    """
+    return similarity(x, y, measure="cka_debiased", rtol=rtol)
+
+
+def rsa(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
+    """Representational similarity analysis (Kriegeskorte et al. 2008).
+
+    Pearson correlation of the off-diagonal entries of both centred linear kernels, over pairs of
+    samples; a negative correlation is no similarity and counts as 0.
+    """
+    return similarity(x, y, measure="rsa", rtol=rtol)
+
+
+def pls(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
+    """Partial least squares: correlation along the directions of most covariance.
+
+    Σ σᵢ rᵢ / Σ σᵢ, with σᵢ the singular values of XᵀY and rᵢ the correlation of the activations
+    projected on the i-th pair of singular vectors (Wold 1985; widths may differ).
+    """
+    return similarity(x, y, measure="pls", rtol=rtol)
 
 
 def procrustes(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
@@ -264,6 +290,31 @@ MEASURES: dict[str, Measure] = {
         reference="Kornblith et al. 2019, arXiv:1905.00414",
         chance=cka_mean,
         dims="effective_rank",
+    ),
+    "cka_debiased": Measure(
+        debiased_cka,
+        crossed.debiased_kernel_alignment,
+        {},
+        _RIGID,
+        symmetric=True,
+        reference="Nguyen et al. 2021, arXiv:2010.15327",
+        chance=unbiased_mean,
+    ),
+    "rsa": Measure(
+        rsa,
+        crossed.similarity_of_dissimilarities,
+        {},
+        _RIGID,
+        symmetric=True,
+        reference="Kriegeskorte et al. 2008, doi:10.3389/neuro.06.004.2008",
+    ),
+    "pls": Measure(
+        pls,
+        crossed.partial_least_squares,
+        {},
+        _RIGID,
+        symmetric=True,
+        reference="Wold 1985, Encyclopedia of Statistical Sciences 6:581",
     ),
     "procrustes": Measure(
         procrustes,

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .messages import unknown_name, warn
-from .subspace import Array, Subspace, as_subspace, require_same_probe
+from .parallel import in_parallel
+from .subspace import Array, Subspace, require_same_probe
 
 Layer = ArrayLike | Subspace
 Layers = Sequence[Layer] | Mapping[str, Layer]
 
 # Options that choose directions of one layer, before two layers meet.
 _CUTS = ("explained_variance", "dims", "criterion")
+# Parcels of pairs for the threads, and operations of a decomposition over those of a product.
+PARCELS, OPERATIONS = 64, 10
+# Permutations for a chance level without a closed form: its error is a fifth of one value's spread.
+PERMUTATIONS = 25
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,11 @@ class Measure:
 
     def cut(self, s: Subspace, settings: Mapping[str, Any]) -> Subspace:
         """The directions of `s` that the measure looks at."""
-        return s.truncate(**{key: settings[key] for key in _CUTS if key in settings})
+        return s.truncate(**self.cuts(settings))
+
+    def cuts(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings that choose directions of one layer."""
+        return {key: settings[key] for key in _CUTS if key in settings}
 
     def chance_of(self, x: Subspace, y: Subspace) -> float | None:
         """Chance level of two (cut) layers; None if there is no closed form."""
@@ -62,6 +71,104 @@ class Measure:
             return None
         dims_x, dims_y = getattr(x, self.dims), getattr(y, self.dims)
         return self.chance(n_samples=x.n_samples, dims_x=dims_x, dims_y=dims_y)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Two sets of layers, factorised and cut as a measure needs them.
+
+    Attributes:
+        kind: The measure.
+        rows: Layers of the rows.
+        columns: Layers of the columns.
+        rest: Options of the formula.
+        mirrored: Whether both sets are one and the grid is symmetric.
+    """
+
+    kind: Measure
+    rows: list[Subspace]
+    columns: list[Subspace]
+    rest: dict[str, Any]
+    mirrored: bool = False
+
+    def grid(self) -> Array:
+        """Similarities of all pairs; nan where a layer is constant."""
+        grid = np.full((len(self.rows), len(self.columns)), np.nan)
+        at = [
+            (i, j)
+            for i, x in enumerate(self.rows)
+            for j, y in enumerate(self.columns)
+            if x.rank and y.rank and not (self.mirrored and j < i)
+        ]
+        if not at:
+            return grid
+        cross = _stacked(self.rows, self.columns)
+        ranks = [(self.rows[i].rank, self.columns[j].rank) for i, j in at]
+        parcels, costs = _parcels(at, [a * b * min(a, b) for a, b in ranks])
+
+        def work(pairs: Sequence[tuple[int, int]]) -> list[float]:
+            return [
+                self.kind.of_cross(cross(i, j), self.rows[i], self.columns[j], **self.rest)
+                for i, j in pairs
+            ]
+
+        for pairs, values in zip(parcels, in_parallel(work, parcels, costs), strict=True):
+            for (i, j), value in zip(pairs, values, strict=True):
+                grid[i, j] = value
+                if self.mirrored:
+                    grid[j, i] = value
+        return grid
+
+    def permuted(self, order: Array) -> Sides:
+        """The same with the samples of all row layers in another order."""
+        rows = [replace(s, basis=s.basis[order]) for s in self.rows]
+        return replace(self, rows=rows, mirrored=False)
+
+    def chance(self) -> Array:
+        """What each pair would score if its samples did not belong together.
+
+        In closed form where there is one, or else the mean over some seeded permutations, one for
+        all pairs at a time.
+        """
+        if self.kind.chance is not None:
+            levels = [[self.kind.chance_of(x, y) for y in self.columns] for x in self.rows]
+            return np.array(levels, dtype=np.float64).reshape(len(self.rows), len(self.columns))
+        rng = np.random.default_rng(0)
+        n_samples = self.rows[0].n_samples
+        grids = [self.permuted(rng.permutation(n_samples)).grid() for _ in range(PERMUTATIONS)]
+        return np.mean(grids, axis=0)
+
+
+def prepare(
+    kind: Measure,
+    rows: Layers,
+    columns: Layers | None,
+    *,
+    rtol: float | None = None,
+    options: Mapping[str, Any],
+) -> Sides:
+    """Factorise and cut two sets of layers, each once.
+
+    Raises:
+        ValueError: If layers have different numbers of samples.
+        TypeError: If the measure does not take an option.
+    """
+    settings = kind.settings(options)
+    row_names, left = _cut_layers(kind, rows, settings, "rows", rtol)
+    if columns is None:
+        column_names, right = row_names, left
+    else:
+        column_names, right = _cut_layers(kind, columns, settings, "columns", rtol)
+    # Not a dict: rows and columns may be the same layers at two times.
+    layers = list(zip(row_names + column_names, left + right, strict=True))
+    for name, s in layers:
+        require_same_probe(layers[0][1], s, layers[0][0], name)
+    constant = dict.fromkeys(name for name, s in layers if not s.rank)
+    if constant and left and right:
+        warn(f"Constant over the probe set: {', '.join(constant)}. Similarity is nan.")
+    rest = {key: value for key, value in settings.items() if key not in _CUTS}
+    mirrored = columns is None and (kind.symmetric or bool(settings.get("symmetric")))
+    return Sides(kind, left, right, rest, mirrored)
 
 
 def all_pairs(
@@ -74,41 +181,14 @@ def all_pairs(
     options: Mapping[str, Any],
 ) -> Array:
     """The work behind `measures.similarity_grid`."""
-    settings = kind.settings(options)
-    if adjusted and kind.chance is None:
-        raise ValueError(
-            f"`adjusted=True` needs the chance level, and {kind.function.__name__} has no closed "
-            "form. Measures that have one: cca, cca_r2, svcca, cka."
-        )
-    row_names, left = _cut_layers(kind, rows, settings, "rows", rtol)
-    if columns is None:
-        column_names, right = row_names, left
-    else:
-        column_names, right = _cut_layers(kind, columns, settings, "columns", rtol)
-    grid = np.full((len(left), len(right)), np.nan)
-    if not grid.size:
+    sides = prepare(kind, rows, columns, rtol=rtol, options=options)
+    grid = sides.grid()
+    if not adjusted or not grid.size:
         return grid
-    # Not a dict: rows and columns may be the same layers at two times.
-    layers = list(zip(row_names + column_names, left + right, strict=True))
-    for name, s in layers:
-        require_same_probe(left[0], s, row_names[0], name)
-    constant = dict.fromkeys(name for name, s in layers if not s.rank)
-    if constant:
-        warn(f"Constant over the probe set: {', '.join(constant)}. Similarity is nan.")
-
-    rest = {key: value for key, value in settings.items() if key not in _CUTS}
-    mirrored = columns is None and (kind.symmetric or bool(settings.get("symmetric")))
-    cross = np.hstack([s.basis for s in left]).conj().T @ np.hstack([s.basis for s in right])
-    row_ends = np.cumsum([0, *(s.rank for s in left)])
-    column_ends = np.cumsum([0, *(s.rank for s in right)])
-    for i, x in enumerate(left):
-        for j, y in enumerate(right):
-            if mirrored and j < i:
-                grid[i, j] = grid[j, i]
-            elif x.rank and y.rank:
-                block = cross[row_ends[i] : row_ends[i + 1], column_ends[j] : column_ends[j + 1]]
-                grid[i, j] = kind.of_cross(block, x, y, **rest)
-    return _adjust(grid, kind, left, right) if adjusted else grid
+    chance = sides.chance()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Chance becomes 0 and identity 1; where chance is 1, nothing can be told.
+        return np.where(chance < 1, (grid - chance) / (1 - chance), np.nan)
 
 
 def few_samples(layers: Mapping[str, Subspace], kind: Measure, options: Mapping[str, Any]) -> str:
@@ -140,12 +220,43 @@ def _cut_layers(
         named = layers.items()
     else:
         named = ((f"{what}[{i}]", layer) for i, layer in enumerate(layers))
-    cut = [(name, kind.cut(as_subspace(layer, name, rtol), settings)) for name, layer in named]
-    return [name for name, _ in cut], [s for _, s in cut]
+    names, given = zip(*named, strict=True) if layers else ((), ())
+
+    def factorised(item: tuple[str, Layer]) -> Subspace:
+        name, layer = item
+        if isinstance(layer, Subspace):
+            return kind.cut(layer, settings)
+        return Subspace.from_activations(layer, rtol=rtol, name=name, **kind.cuts(settings))
+
+    costs = [0.0 if isinstance(layer, Subspace) else _cost(layer) for layer in given]
+    items = list(zip(names, given, strict=True))
+    return list(names), in_parallel(factorised, items, costs)
 
 
-def _adjust(grid: Array, kind: Measure, left: list[Subspace], right: list[Subspace]) -> Array:
-    """Map chance to 0 and identity to 1; nan where chance is 1 and nothing can be told."""
-    chance = np.array([[kind.chance_of(x, y) for y in right] for x in left], dtype=np.float64)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(chance < 1, (grid - chance) / (1 - chance), np.nan)
+def _cost(layer: Layer) -> float:
+    """Floating-point operations of a factorisation, roughly."""
+    shape = np.asarray(layer).shape
+    return float(np.prod(shape) * min(shape)) if len(shape) == 2 else 0.0
+
+
+def _stacked(left: list[Subspace], right: list[Subspace]) -> Callable[[int, int], Array]:
+    """The product of all bases at once; gives the block of a pair."""
+    cross = np.hstack([s.basis for s in left]).conj().T @ np.hstack([s.basis for s in right])
+    rows, columns = (np.cumsum([0, *(s.rank for s in side)]) for side in (left, right))
+    return lambda i, j: cross[rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
+
+
+def _parcels(
+    at: list[tuple[int, int]], costs: list[float]
+) -> tuple[list[list[tuple[int, int]]], list[float]]:
+    """Pairs in parcels of similar cost: a thread for each small pair costs more than it saves."""
+    parcels: list[list[tuple[int, int]]] = []
+    totals: list[float] = []
+    share = max(OPERATIONS * sum(costs) / PARCELS, 1.0)
+    for pair, cost in zip(at, costs, strict=True):
+        if not parcels or totals[-1] >= share:
+            parcels.append([])
+            totals.append(0.0)
+        parcels[-1].append(pair)
+        totals[-1] += OPERATIONS * cost
+    return parcels, totals

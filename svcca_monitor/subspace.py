@@ -12,19 +12,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .factors import EPS64, by_gram, by_svd, checked
 from .messages import unknown_name
 
 Array = NDArray[Any]
 Criterion = Literal["variance", "singular_values"]
 
-# Rounding to a dtype adds noise of some 0.3 eps |x| to each number x, hence of spectral norm about
-# 0.3 eps ‖X‖_F (1/√n + 1/√p), or 0.3 eps ‖x‖ if one column outweighs the others. Activations went
-# through some more operations: singular values below this many times eps are taken for noise.
-ROUNDINGS = 4.0
-ROUNDINGS_OF_A_COLUMN = 1.0
-EPS64 = float(np.finfo(np.float64).eps)
-# NumPy has no finfo for the bfloat16 of ml_dtypes: 8 bits of significand.
-BFLOAT16_EPS = 2.0**-7
+# Activations of this precision or less hold nothing that their Gram matrix in double would lose …
+SINGLE = float(np.finfo(np.float32).eps)
+# … down to directions of this size relative to the largest, where its basis is good to 1e-10.
+GRAM_REACH = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +50,7 @@ class Subspace:
         *,
         explained_variance: float | None = None,
         dims: int | None = None,
+        criterion: Criterion = "variance",
         rtol: float | None = None,
         name: str = "x",
     ) -> Subspace:
@@ -62,6 +60,7 @@ class Subspace:
             x: Activations of shape (n_samples, n_features), real or complex. Not modified.
             explained_variance: Keep the fewest directions that reach this share of the variance.
             dims: Keep this many directions at most.
+            criterion: What the share is of, see `truncate`.
             rtol: Directions whose singular value is at most `rtol` times the largest are noise.
                 Default: a few roundings of the dtype that `x` came in.
             name: What to call `x` in an error.
@@ -74,27 +73,23 @@ class Subspace:
             >>> Subspace.from_activations(np.outer(np.arange(5.0), [1.0, 2.0, 0.0])).rank
             1
         """
-        matrix, eps = _as_matrix(x, name)
-        mean = matrix.mean(axis=0)
-        centred = matrix - mean
-        # Far from 0 the mean is rounded by more than the numbers differ: once more, near 0.
-        rest = centred.mean(axis=0)
-        mean, centred = mean + rest, centred - rest
-        # The mean of a constant column is rounded, and the remainder would pass for a direction.
-        centred[:, (matrix == matrix[:1]).all(axis=0)] = 0.0
-        basis, values, loadings_h = _thin_svd(centred)
-        noise = _noise_floor(values, matrix, eps)
-        floor = noise if rtol is None else rtol * values[0]
-        k = int(np.count_nonzero(values > floor))
-        # Copies, for a view would keep the columns that were cut off alive.
-        subspace = cls(
-            basis=basis[:, :k].copy(),
-            singular_values=values[:k].copy(),
-            loadings=loadings_h[:k].conj().T.copy(),
-            mean=mean,
-            spectrum=values[:k].copy(),
+        _check_cut(explained_variance, dims, criterion)
+        matrix, eps = checked(x, name)
+        k = 0
+        if eps >= SINGLE and (explained_variance or 1.0) < 1.0:
+            factors = by_gram(matrix, eps=eps, rtol=rtol)
+            k = _count(factors.spectrum, explained_variance, dims, criterion)
+        if not k or factors.spectrum[k - 1] < GRAM_REACH * factors.spectrum[0]:
+            factors = by_svd(matrix, eps=eps, rtol=rtol)
+            k = _count(factors.spectrum, explained_variance, dims, criterion)
+        basis, loadings = factors.directions(k)
+        return cls(
+            basis=basis,
+            singular_values=factors.spectrum[:k].copy(),
+            loadings=loadings,
+            mean=factors.mean,
+            spectrum=factors.spectrum,
         )
-        return subspace.truncate(explained_variance=explained_variance, dims=dims)
 
     @property
     def n_samples(self) -> int:
@@ -149,11 +144,7 @@ class Subspace:
             ValueError: If a bound or the criterion is out of range.
         """
         _check_cut(explained_variance, dims, criterion)
-        k = self.rank
-        if explained_variance is not None and k:
-            k = min(k, self._count(explained_variance, criterion))
-        if dims is not None:
-            k = min(k, dims)
+        k = min(self.rank, _count(self.spectrum, explained_variance, dims, criterion))
         if k == self.rank:
             return self
         return replace(
@@ -163,12 +154,32 @@ class Subspace:
             loadings=self.loadings[:, :k],
         )
 
-    def _count(self, explained_variance: float, criterion: str) -> int:
-        if explained_variance == 1.0:
-            return len(self.spectrum)
-        weight = (self.spectrum / self.spectrum[0]) ** _POWERS[criterion]
-        share = np.cumsum(weight) / weight.sum()
-        return int(np.searchsorted(share, explained_variance)) + 1
+    def resampled(self, rows: Array) -> Subspace:
+        """The factorisation of the kept directions on some of the samples, repeats included.
+
+        Args:
+            rows: Indices of samples, shape (m,), at least two.
+        """
+        part = Subspace.from_activations(self.basis[rows] * self.singular_values)
+        return replace(part, loadings=self.loadings @ part.loadings)
+
+    def keep_features(self, kept: Array) -> Subspace:
+        """The factorisation of the neurons where `kept` is true; the others become constant.
+
+        Nothing is factorised that has the size of the samples.
+        """
+        if kept.all():
+            return self
+        parts = self.singular_values[:, None] * self.loadings.conj().T * kept
+        rotation, values, loadings_h = np.linalg.svd(parts, full_matrices=False)
+        rank = int(np.count_nonzero(values > len(kept) * EPS64 * values[0]))
+        return Subspace(
+            basis=self.basis @ rotation[:, :rank],
+            singular_values=values[:rank],
+            loadings=loadings_h[:rank].conj().T,
+            mean=self.mean,
+            spectrum=values[:rank],
+        )
 
 
 _POWERS = {"variance": 2, "singular_values": 1}
@@ -186,6 +197,18 @@ def _check_cut(explained_variance: float | None, dims: int | None, criterion: st
         raise ValueError(f"`dims` must be a whole number, at least 1. Received: dims={dims}")
 
 
+def _count(
+    spectrum: Array, explained_variance: float | None, dims: int | None, criterion: str
+) -> int:
+    """How many leading directions are kept; the one that crosses the share is among them."""
+    k = len(spectrum)
+    if k and explained_variance is not None and explained_variance < 1.0:
+        weight = (spectrum / spectrum[0]) ** _POWERS[criterion]
+        share = np.cumsum(weight) / weight.sum()
+        k = min(k, int(np.searchsorted(share, explained_variance)) + 1)
+    return k if dims is None else min(k, dims)
+
+
 def as_subspace(x: ArrayLike | Subspace, name: str = "x", rtol: float | None = None) -> Subspace:
     """`x` itself if it is a `Subspace`, or its factorisation."""
     if isinstance(x, Subspace):
@@ -200,60 +223,3 @@ def require_same_probe(x: Subspace, y: Subspace, x_name: str = "x", y_name: str 
             f"`{x_name}` has {x.n_samples} samples but `{y_name}` has {y.n_samples}. Compare "
             f"activations of the same probe set: row i of both must come from probe example i."
         )
-
-
-def _as_matrix(x: ArrayLike, name: str) -> tuple[Array, float]:
-    """A float64 or complex128 matrix, and the rounding unit of the dtype it came in."""
-    array = np.asarray(x)
-    if array.dtype.name == "bfloat16":
-        array, eps = array.astype(np.float64), BFLOAT16_EPS
-    elif array.dtype.kind in "fc":
-        eps = max(float(np.finfo(array.dtype).eps), EPS64)
-    elif array.dtype.kind in "iub":
-        eps = EPS64
-    else:
-        raise ValueError(
-            f"`{name}` must hold numbers. Received an array of dtype {array.dtype} and shape "
-            f"{array.shape}."
-        )
-    if array.ndim != 2:
-        raise ValueError(
-            f"`{name}` must have shape (n_samples, n_features). Received shape {array.shape}. "
-            "Average, sample or flatten further axes first (see `representation`)."
-        )
-    n_samples, n_features = array.shape
-    if n_samples < 2 or n_features < 1:
-        raise ValueError(
-            f"`{name}` needs at least two samples and one feature. Received shape {array.shape}: "
-            f"{n_samples} samples (rows) of {n_features} features (columns)."
-        )
-    bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-    if bad:
-        raise ValueError(
-            f"`{name}` has {bad} values of {array.size} that are NaN or infinite. "
-            "Similarities need finite activations: look for a diverged layer or a bad probe input."
-        )
-    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64), eps
-
-
-def _noise_floor(values: Array, matrix: Array, eps: float) -> float:
-    """Below this a singular value cannot be told from rounding."""
-    n_samples, n_features = matrix.shape
-    # Rounding is relative to what was stored, hence to the uncentred numbers; norms of numbers
-    # near the ends of float64's range are out of it, but not relative to the largest.
-    largest = float(np.abs(matrix).max()) or 1.0
-    columns = np.linalg.norm(matrix / largest, axis=0)
-    spread = float(np.linalg.norm(columns)) * (n_samples**-0.5 + n_features**-0.5)
-    stored = max(ROUNDINGS * spread, ROUNDINGS_OF_A_COLUMN * float(columns.max()))
-    # What the factorisation itself leaves, by the usual bound for numerical rank.
-    return max(eps * stored * largest, max(matrix.shape) * EPS64 * float(values[0]))
-
-
-def _thin_svd(centred: Array) -> tuple[Array, Array, Array]:
-    try:
-        return np.linalg.svd(centred, full_matrices=False)
-    except np.linalg.LinAlgError:
-        # The divide-and-conquer driver gives up on rare inputs where plain QR iteration does not.
-        from scipy.linalg import svd
-
-        return svd(centred, full_matrices=False, lapack_driver="gesvd")

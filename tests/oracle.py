@@ -91,6 +91,40 @@ def linear_cka(x, y):
     return inner / np.sqrt(np.real(np.trace(k @ k)) * np.real(np.trace(m @ m)))
 
 
+def kernel(x):
+    return centred(x) @ centred(x).conj().T
+
+
+def hsic(k, m):
+    """Equation 5 of Song et al. 2012, with the diagonals set to 0."""
+    n = len(k)
+    k, m = k - np.diag(np.diag(k)), m - np.diag(np.diag(m))
+    one = np.ones(n)
+    total = np.trace(k @ m) + (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2))
+    return np.real(total - 2 / (n - 2) * (one @ k @ m @ one)) / (n * (n - 3))
+
+
+def debiased_cka(x, y):
+    k, m = kernel(x), kernel(y)
+    return hsic(k, m) / np.sqrt(hsic(k, k) * hsic(m, m))
+
+
+def rsa(x, y):
+    apart = ~np.eye(len(x), dtype=bool)
+    k, m = (a[apart] - a[apart].mean() for a in (kernel(x), kernel(y)))
+    return max(0.0, np.real(np.vdot(k, m)) / (np.linalg.norm(k) * np.linalg.norm(m)))
+
+
+def pls(x, y):
+    x, y = centred(x), centred(y)
+    u, covariances, vh = np.linalg.svd(x.conj().T @ y, full_matrices=False)
+    total = 0.0
+    for i, sigma in enumerate(covariances):
+        a, b = x @ u[:, i], y @ vh[i].conj()
+        total += sigma * abs(np.vdot(a, b)) / (np.linalg.norm(a) * np.linalg.norm(b))
+    return total / covariances.sum()
+
+
 def procrustes(x, y):
     x, y = centred(x), centred(y)
     nuclear = np.sum(np.linalg.svd(x.conj().T @ y, compute_uv=False))
@@ -110,5 +144,8 @@ BY_NAME = {
     "svcca": svcca,
     "pwcca": pwcca,
     "cka": linear_cka,
+    "cka_debiased": debiased_cka,
+    "rsa": rsa,
+    "pls": pls,
     "procrustes": procrustes,
 }

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from svcca_monitor import MEASURES, pwcca, similarity, similarity_grid, subspace, svcca
+from svcca_monitor import MEASURES, factors, pwcca, similarity, similarity_grid, svcca
 from svcca_monitor.subspace import as_subspace
 
 # (n_samples, n_x, n_y); in the last two a view has fewer samples than features.
@@ -111,12 +111,15 @@ def test_similarity_is_in_the_unit_interval_and_one_with_itself(data, name, n_sa
     value, reverse = similarity(x, y, measure=name), similarity(y, x, measure=name)
     assert all(map(np.array_equal, (x, y), before))
     constant = [not as_subspace(a).rank for a in (x, y)]
-    assert np.isnan(value) == any(constant)
-    assert np.isnan(value) or 0 <= value <= 1
+    if any(constant) or name not in ("cka_debiased", "rsa"):
+        assert np.isnan(value) == any(constant)
+    assert np.isnan(value) or ((value >= 0 or name == "cka_debiased") and value <= 1)
     if MEASURES[name].symmetric:
         assert value == pytest.approx(reverse, abs=1e-9, nan_ok=True)
-    if not constant[0]:
-        assert similarity(x, x, measure=name) == pytest.approx(1, abs=1e-9)
+    own = similarity(x, x, measure=name)
+    # With few samples these two may have nothing to compare: a single distance, no estimate.
+    if not constant[0] and not (name in ("cka_debiased", "rsa") and np.isnan(own)):
+        assert own == pytest.approx(1, abs=1e-9)
 
 
 @pytest.mark.parametrize("name", MEASURES)
@@ -298,8 +301,8 @@ def test_a_grid_of_names_is_the_grid_of_their_layers():
 
 
 def test_a_grid_factorises_each_layer_once(monkeypatch):
-    seen, svd = [], subspace._thin_svd
-    monkeypatch.setattr(subspace, "_thin_svd", lambda a: (seen.append(a.shape[1]), svd(a))[1])
+    seen, svd = [], factors.thin_svd
+    monkeypatch.setattr(factors, "thin_svd", lambda a: (seen.append(a.shape[1]), svd(a))[1])
     similarity_grid(layers())
     assert seen == [4, 9, 9, 12, 3]
     similarity_grid(layers(), [np.eye(100, 2)])

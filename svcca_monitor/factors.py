@@ -1,0 +1,163 @@
+"""Two ways to the thin singular value decomposition of centred activations.
+
+Factorising the data keeps every direction that double precision can tell; condition numbers up to
+1e9 need it. The Gram matrix is several times faster, but squares the condition number: it serves
+where activations came in single precision and only leading directions are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+# Rounding to a dtype adds noise of some 0.3 eps |x| to each number x, hence of spectral norm about
+# 0.3 eps ‖X‖_F (1/√n + 1/√p), or 0.3 eps ‖x‖ if one column outweighs the others. Activations went
+# through some more operations: singular values below this many times eps are taken for noise.
+ROUNDINGS = 4.0
+ROUNDINGS_OF_A_COLUMN = 1.0
+EPS64 = float(np.finfo(np.float64).eps)
+# NumPy has no finfo for the bfloat16 of ml_dtypes: 8 bits of significand.
+BFLOAT16_EPS = 2.0**-7
+# Eigenvalues of a Gram matrix are known to EPS64 of the largest, singular values to its root.
+GRAM_NOISE = 1e-7
+# Columns in one block of a wide layer: blocks bound the memory beside the layer itself.
+BLOCK = 2048
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """Singular values above the noise, and the directions that belong to them.
+
+    Attributes:
+        spectrum: Descending, shape (rank,).
+        mean: Of each feature, shape (n_features,).
+        directions: Gives the first k left and right singular vectors, (n_samples, k) and
+            (n_features, k).
+    """
+
+    spectrum: Array
+    mean: Array
+    directions: Callable[[int], tuple[Array, Array]]
+
+
+def by_svd(x: Array, *, eps: float, rtol: float | None = None) -> Factors:
+    """Factorise the data itself."""
+    centred, mean = centre(x)
+    basis, values, loadings_h = thin_svd(centred)
+    # What the factorisation itself leaves, by the usual bound for numerical rank.
+    own = max(x.shape) * EPS64 * float(values[0])
+    floor = max(rounding_noise(x, eps), own) if rtol is None else rtol * values[0]
+    spectrum = values[values > floor]
+
+    def directions(k: int) -> tuple[Array, Array]:
+        # Copies, for a view would keep the columns that were cut off alive.
+        return basis[:, :k].copy(), loadings_h[:k].conj().T.copy()
+
+    return Factors(spectrum, mean, directions)
+
+
+def by_gram(x: Array, *, eps: float, rtol: float | None = None) -> Factors:
+    """Factorise the smaller Gram matrix, in double precision; wide layers block by block."""
+    n_samples, n_features = x.shape
+    wide = n_features > n_samples
+    if wide:
+        mean = np.concatenate([centre(block)[1] for block in _blocks(x)])
+        gram = sum(part @ part.conj().T for part in (centre(block)[0] for block in _blocks(x)))
+    else:
+        centred, mean = centre(x)
+        gram = centred.conj().T @ centred
+    eigenvalues, vectors = np.linalg.eigh(gram)
+    values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
+    vectors = vectors[:, ::-1]
+    floor = max(rounding_noise(x, eps), GRAM_NOISE * float(values[0]))
+    spectrum = values[values > (floor if rtol is None else max(floor, rtol * values[0]))]
+
+    def directions(k: int) -> tuple[Array, Array]:
+        kept, scaled = vectors[:, :k].copy(), vectors[:, :k] / spectrum[:k]
+        if not wide:
+            return centred @ scaled, kept
+        parts = [centre(block)[0].conj().T @ scaled for block in _blocks(x)]
+        return kept, np.concatenate(parts)
+
+    return Factors(spectrum, mean, directions)
+
+
+def centre(x: Array) -> tuple[Array, Array]:
+    """Centred columns in double precision, and their means."""
+    matrix = x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+    # The mean of a constant column is rounded, and the remainder would pass for a direction.
+    constant = (matrix == matrix[:1]).all(axis=0)
+    mean = matrix.mean(axis=0)
+    matrix -= mean
+    # Far from 0 the mean is rounded by more than the numbers differ: once more, near 0.
+    rest = matrix.mean(axis=0)
+    matrix -= rest
+    matrix[:, constant] = 0.0
+    return matrix, mean + rest
+
+
+def rounding_noise(x: Array, eps: float) -> float:
+    """Below this a singular value cannot be told from the rounding of what was stored."""
+    n_samples, n_features = x.shape
+    # Relative to the largest, as squares of huge or tiny numbers would leave the range.
+    largest = max(float(np.abs(block).max()) for block in _blocks(x)) or 1.0
+    norms = [np.linalg.norm(block / np.float64(largest), axis=0) for block in _blocks(x)]
+    columns = np.concatenate(norms)
+    spread = float(np.linalg.norm(columns)) * (n_samples**-0.5 + n_features**-0.5)
+    stored = max(ROUNDINGS * spread, ROUNDINGS_OF_A_COLUMN * float(columns.max()))
+    return eps * stored * largest
+
+
+def _blocks(x: Array) -> Iterator[Array]:
+    return (x[:, start : start + BLOCK] for start in range(0, x.shape[1], BLOCK))
+
+
+def checked(x: ArrayLike, name: str) -> tuple[Array, float]:
+    """A finite matrix of numbers, not copied if it can be helped, and its rounding unit."""
+    array = np.asarray(x)
+    if array.dtype.name == "bfloat16":
+        array, eps = array.astype(np.float32), BFLOAT16_EPS
+    elif array.dtype.kind in "fc":
+        eps = max(float(np.finfo(array.dtype).eps), EPS64)
+    elif array.dtype.kind in "iub":
+        eps = EPS64
+    else:
+        raise ValueError(
+            f"`{name}` must hold numbers. Received an array of dtype {array.dtype} and shape "
+            f"{array.shape}."
+        )
+    if array.ndim != 2:
+        raise ValueError(
+            f"`{name}` must have shape (n_samples, n_features). Received shape {array.shape}. "
+            "Average, sample or flatten further axes first (see `representation`)."
+        )
+    n_samples, n_features = array.shape
+    if n_samples < 2 or n_features < 1:
+        raise ValueError(
+            f"`{name}` needs at least two samples and one feature. Received shape {array.shape}: "
+            f"{n_samples} samples (rows) of {n_features} features (columns)."
+        )
+    bad = int(array.size - np.count_nonzero(np.isfinite(array)))
+    if bad:
+        raise ValueError(
+            f"`{name}` has {bad} values of {array.size} that are NaN or infinite. "
+            "Similarities need finite activations: look for a diverged layer or a bad probe input."
+        )
+    return array, eps
+
+
+def thin_svd(centred: Array) -> tuple[Array, Array, Array]:
+    """Left vectors, singular values and right vectors (as rows), as `numpy.linalg.svd` has them."""
+    try:
+        return np.linalg.svd(centred, full_matrices=False)
+    except np.linalg.LinAlgError:
+        # The divide-and-conquer driver gives up on rare inputs where plain QR iteration does not.
+        from scipy.linalg import svd
+
+        return svd(centred, full_matrices=False, lapack_driver="gesvd")

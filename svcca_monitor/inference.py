@@ -1,0 +1,161 @@
+"""Is it chance? Permutation tests and bootstrap intervals over the probe examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .measures import get_measure
+from .pairs import Layer, Layers, Sides, prepare
+from .subspace import Array, Subspace
+
+
+@dataclass(frozen=True, eq=False)
+class PermutationTest:
+    """How similarities compare with those of samples that do not belong together.
+
+    Arrays have the shape of the grid, () for a single pair.
+
+    Attributes:
+        observed: The similarities.
+        chance: Mean over the permutations.
+        p_value: Share of permutations that score at least as high, the observed order among them.
+        corrected_p_value: The same against the highest score of all pairs in each permutation:
+            of all pairs that are below a level together, with that probability none is by chance
+            (Westfall and Young 1993).
+        n_permutations: How many permutations.
+    """
+
+    observed: Array
+    chance: Array
+    p_value: Array
+    corrected_p_value: Array
+    n_permutations: int
+
+
+def permutation_test(
+    x: Layer | Layers,
+    y: Layer | Layers,
+    *,
+    measure: str = "svcca",
+    n_permutations: int = 999,
+    seed: int = 0,
+    **options: Any,
+) -> PermutationTest:
+    """Test whether layers are more similar than by chance.
+
+    The samples of x are put in another order, the same for all of its layers.
+
+    Args:
+        x: One layer: activations of shape (n_samples, n_features) or a `Subspace`; or a sequence
+            or mapping of layers for the rows of a grid.
+        y: The same for the columns.
+        measure: A name in `MEASURES`.
+        n_permutations: The smallest possible p-value is 1 / (n_permutations + 1).
+        seed: The same seed gives the same permutations.
+        **options: Options of the measure.
+
+    Raises:
+        ValueError: If the measure is unknown or layers cannot be compared.
+    """
+    if n_permutations < 1:
+        raise ValueError(f"`n_permutations` must be at least 1. Received: {n_permutations}")
+    sides, shape = _sides(x, y, measure, options)
+    observed = sides.grid()
+    rng = np.random.default_rng(seed)
+    at_least, highest_at_least, total = (np.zeros(observed.shape) for _ in range(3))
+    for _ in range(n_permutations):
+        null = sides.permuted(rng.permutation(sides.rows[0].n_samples)).grid()
+        total += null
+        at_least += null >= observed
+        finite = null[np.isfinite(null)]
+        highest_at_least += (finite.max() if finite.size else np.nan) >= observed
+    known = np.where(np.isfinite(observed), 1.0, np.nan)
+    return PermutationTest(
+        observed.reshape(shape),
+        (total / n_permutations).reshape(shape),
+        (known * (at_least + 1) / (n_permutations + 1)).reshape(shape),
+        (known * (highest_at_least + 1) / (n_permutations + 1)).reshape(shape),
+        n_permutations,
+    )
+
+
+def bootstrap_interval(
+    x: Layer | Layers,
+    y: Layer | Layers,
+    *,
+    measure: str = "svcca",
+    level: float = 0.95,
+    n_resamples: int = 200,
+    seed: int = 0,
+    **options: Any,
+) -> tuple[Array, Array]:
+    """How far a similarity hangs on which probe examples were drawn.
+
+    Basic bootstrap interval (Davison and Hinkley 1997, §5.2) over samples, the same for all layers:
+    the quantiles of the resampled values, mirrored at the observed one. Repeated samples resemble
+    each other, so that resampled similarities are too high; mirroring takes that bias off.
+
+    Args:
+        x: One layer or several, as for `permutation_test`.
+        y: The same for the columns.
+        measure: A name in `MEASURES`.
+        level: Share of resamples that the interval covers, in (0, 1).
+        n_resamples: How many.
+        seed: The same seed gives the same resamples.
+        **options: Options of the measure.
+
+    Returns:
+        Lower and upper ends, within [0, 1], each of the shape of the grid; () for a single pair.
+
+    Raises:
+        ValueError: If the measure is unknown, layers cannot be compared, or `level` is no share.
+    """
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"`level` must be in (0, 1). Received: level={level}")
+    if n_resamples < 2:
+        raise ValueError(f"`n_resamples` must be at least 2. Received: {n_resamples}")
+    sides, shape = _sides(x, y, measure, options)
+    observed = sides.grid()
+    rng = np.random.default_rng(seed)
+    n = sides.rows[0].n_samples
+    values = np.array(
+        [_resampled(sides, rng.integers(n, size=n)).grid() for _ in range(n_resamples)]
+    )
+    tail = (1 - level) / 2
+    low, high = 2 * observed - np.quantile(values, [1 - tail, tail], axis=0)
+    return np.clip(low, 0, 1).reshape(shape), np.clip(high, 0, 1).reshape(shape)
+
+
+def _resampled(sides: Sides, rows: Array) -> Sides:
+    return replace(
+        sides,
+        rows=[s.resampled(rows) if s.rank else s for s in sides.rows],
+        columns=[s.resampled(rows) if s.rank else s for s in sides.columns],
+        mirrored=False,
+    )
+
+
+def _sides(
+    x: Layer | Layers, y: Layer | Layers, measure: str, options: Mapping[str, Any]
+) -> tuple[Sides, tuple[int, ...]]:
+    """Both sides, and the shape of the results."""
+    rows, columns = (_layers(side, name) for side, name in ((x, "x"), (y, "y")))
+    single = not _several(x) and not _several(y)
+    shape = () if single else (len(rows), len(columns))
+    return prepare(get_measure(measure), rows, columns, options=options), shape
+
+
+def _several(side: Layer | Layers) -> bool:
+    if isinstance(side, Mapping):
+        return True
+    return not isinstance(side, Subspace) and (
+        isinstance(side, list | tuple) or np.ndim(side) == 3  # type: ignore[arg-type]
+    )
+
+
+def _layers(side: Layer | Layers, name: str) -> Layers:
+    return side if _several(side) else {name: side}  # type: ignore[return-value,dict-item]

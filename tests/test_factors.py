@@ -1,0 +1,93 @@
+"""The Gram matrix gives what the data give, where it is used, and is not used elsewhere."""
+
+import tracemalloc
+
+import numpy as np
+import oracle
+import pytest
+
+from svcca_monitor import Subspace, factors, mean_cca, svcca
+
+
+def decaying(shape, *, seed=0, power=1.0):
+    rng = np.random.default_rng(seed)
+    k = min(shape)
+    u, _ = np.linalg.qr(rng.normal(size=(shape[0], k)))
+    v, _ = np.linalg.qr(rng.normal(size=(shape[1], k)))
+    return ((u * np.arange(1, k + 1.0) ** -power) @ v.T * 10 + 3).astype(np.float32)
+
+
+@pytest.fixture
+def routes(monkeypatch):
+    """Names of the routes that were taken."""
+    taken = []
+
+    def watch(name):
+        route = getattr(factors, name)
+        return lambda *args, **kwargs: (taken.append(name), route(*args, **kwargs))[1]
+
+    for name in ("by_gram", "by_svd"):
+        monkeypatch.setattr(f"svcca_monitor.subspace.{name}", watch(name))
+    return taken
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (60, 200), (50, 50), (40, 5000)])
+def test_both_routes_agree_on_single_precision_with_a_cut(shape):
+    x = decaying(shape)
+    gram = Subspace.from_activations(x, explained_variance=0.99)
+    data = Subspace.from_activations(x).truncate(explained_variance=0.99)
+    assert gram.rank == data.rank
+    np.testing.assert_allclose(gram.singular_values, data.singular_values, rtol=1e-9)
+    np.testing.assert_allclose(gram.basis @ gram.basis.T, data.basis @ data.basis.T, atol=1e-9)
+    rebuilt = gram.basis * gram.singular_values @ gram.loadings.T
+    np.testing.assert_allclose(
+        rebuilt, data.basis * data.singular_values @ data.loadings.T, atol=1e-7
+    )
+    np.testing.assert_allclose(gram.mean, data.mean, rtol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (90, 80)])
+def test_svcca_of_single_precision_is_its_equation(shape):
+    x, y = decaying(shape), np.maximum(decaying(shape, seed=1), 3)
+    assert svcca(x, y) == pytest.approx(
+        oracle.svcca(x.astype(np.float64), y.astype(np.float64)), abs=1e-9
+    )
+
+
+def test_the_gram_matrix_is_used_for_single_precision_with_a_cut_only(routes):
+    x = decaying((100, 20))
+    Subspace.from_activations(x, explained_variance=0.99)
+    assert routes == ["by_gram"]
+    Subspace.from_activations(x)
+    Subspace.from_activations(x, explained_variance=1.0)
+    Subspace.from_activations(x, dims=3)
+    Subspace.from_activations(x.astype(np.float64), explained_variance=0.99)
+    assert routes == ["by_gram"] + ["by_svd"] * 4
+
+
+def test_a_cut_that_reaches_too_deep_for_the_gram_matrix_goes_back_to_the_data(routes):
+    x = decaying((400, 30), power=4.0)
+    s = Subspace.from_activations(x, explained_variance=1 - 1e-9)
+    assert routes == ["by_gram", "by_svd"]
+    np.testing.assert_allclose(s.basis.T @ s.basis, np.eye(s.rank), atol=1e-12)
+
+
+def test_condition_numbers_to_1e9_do_not_harm_cca():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(500, 10))
+    q, _ = np.linalg.qr(rng.normal(size=(10, 10)))
+    stretched = x @ (q * np.logspace(0, -9, 10)) @ q.T
+    y = np.hstack([x[:, :4], rng.normal(size=(500, 3))])
+    assert mean_cca(stretched, y) == pytest.approx(oracle.mean_cca(x, y), abs=1e-7)
+
+
+def test_a_wide_layer_takes_memory_for_a_block_and_the_gram_matrix_only():
+    x = np.random.default_rng(0).random((200, 60_000), dtype=np.float32)
+    x[:, ::2] *= 3
+    tracemalloc.start()
+    s = Subspace.from_activations(x, dims=5, explained_variance=0.5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert s.rank == 5
+    # In double precision a copy of the layer alone would take twice its size.
+    assert peak < 0.6 * x.nbytes

@@ -1,0 +1,113 @@
+"""Permutation tests and intervals, against what is known of the inputs."""
+
+import numpy as np
+import pytest
+
+from svcca_monitor import Subspace, bootstrap_interval, permutation_test, similarity
+
+RNG = np.random.default_rng(0)
+SIGNAL = RNG.normal(size=(120, 4))
+X = np.hstack([SIGNAL, RNG.normal(size=(120, 4))])
+Y = np.hstack([SIGNAL @ RNG.normal(size=(4, 4)), RNG.normal(size=(120, 3))])
+NOISE = RNG.normal(size=(120, 6))
+
+
+@pytest.mark.parametrize("measure", ["svcca", "cka", "pwcca", "cka_debiased"])
+def test_shared_signal_is_significant_and_noise_is_not(measure):
+    shared = permutation_test(X, Y, measure=measure, n_permutations=99)
+    assert shared.p_value == pytest.approx(0.01)
+    assert float(shared.observed) == similarity(X, Y, measure=measure)
+    assert permutation_test(X, NOISE, measure=measure, n_permutations=99).p_value > 0.05
+
+
+def test_p_values_of_independent_layers_are_uniform():
+    rng = np.random.default_rng(1)
+    p = [
+        float(permutation_test(*rng.normal(size=(2, 20, 3)), n_permutations=39).p_value)
+        for _ in range(200)
+    ]
+    counts = np.histogram(p, bins=[0, 0.25, 0.5, 0.75, 1.0001])[0]
+    assert np.abs(counts - 50).max() < 4 * np.sqrt(200 * 0.25 * 0.75)
+
+
+def test_the_chance_of_a_test_is_the_mean_over_permutations():
+    test = permutation_test(X, NOISE, measure="cca_r2", n_permutations=400)
+    assert float(test.chance) == pytest.approx(8 / 119, abs=0.002)
+
+
+def test_correction_for_many_pairs_is_never_below_the_single_p_value():
+    rows = {"signal": X, "noise": NOISE}
+    test = permutation_test(rows, {"signal": Y, "noise": NOISE[::-1]}, n_permutations=99)
+    assert test.observed.shape == test.p_value.shape == (2, 2)
+    assert (test.corrected_p_value >= test.p_value).all()
+    assert test.corrected_p_value[0, 0] == pytest.approx(0.01)
+    assert test.corrected_p_value[1, 0] > test.p_value[1, 0]
+
+
+def test_the_same_permutations_serve_all_pairs():
+    # Twice the same layer: as each permutation is shared, both null distributions are one.
+    test = permutation_test([X, X], [NOISE], n_permutations=50)
+    assert test.p_value[0] == test.p_value[1]
+    assert test.chance[0] == test.chance[1]
+
+
+def test_a_seed_fixes_tests_and_intervals():
+    def both(seed):
+        test = permutation_test(X, NOISE, n_permutations=49, seed=seed)
+        return (float(test.chance), *bootstrap_interval(X, Y, n_resamples=20, seed=seed))
+
+    assert both(1) == both(1)
+    assert both(1) != both(2)
+
+
+@pytest.mark.parametrize("measure", ["cka", "svcca", "cca_r2"])
+def test_an_interval_covers_the_value_of_many_more_samples(measure):
+    rng = np.random.default_rng(2)
+    mix = rng.normal(size=(3, 4))
+
+    def drawn(n):
+        z = rng.normal(size=(n, 3))
+        return z + 0.5 * rng.normal(size=(n, 3)), z @ mix + 0.5 * rng.normal(size=(n, 4))
+
+    truth = similarity(*drawn(50_000), measure=measure)
+    hits = 0
+    for _ in range(40):
+        low, high = bootstrap_interval(*drawn(200), measure=measure, n_resamples=100)
+        assert 0 <= low < high <= 1
+        hits += low <= truth <= high
+    assert hits >= 34  # of 38 expected at 95 %; 34 or fewer has probability 0.05
+
+
+def test_more_samples_make_narrower_intervals():
+    def width(n):
+        low, high = bootstrap_interval(X[:n], Y[:n], measure="cka", n_resamples=100)
+        return float(high - low)
+
+    assert width(120) < width(30)
+
+
+def test_factorised_layers_serve_as_well_as_their_activations():
+    spaces = Subspace.from_activations(X), Subspace.from_activations(Y)
+    for measure in ("pwcca", "procrustes"):
+        options = {"measure": measure, "n_resamples": 20}
+        np.testing.assert_allclose(
+            bootstrap_interval(*spaces, **options), bootstrap_interval(X, Y, **options), atol=1e-9
+        )
+
+
+def test_a_constant_layer_is_nan_throughout():
+    with pytest.warns(UserWarning, match="Constant over the probe set: flat"):
+        test = permutation_test({"flat": np.ones((120, 2)), "x": X}, {"y": Y}, n_permutations=9)
+    assert np.isnan(test.p_value).tolist() == [[True], [False]]
+    assert np.isnan(test.corrected_p_value).tolist() == [[True], [False]]
+
+
+def test_numbers_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="`n_permutations` must be at least 1"):
+        permutation_test(X, Y, n_permutations=0)
+    with pytest.raises(ValueError, match=r"`level` must be in \(0, 1\). Received: level=1"):
+        bootstrap_interval(X, Y, level=1)
+    with pytest.raises(ValueError, match="`n_resamples` must be at least 2"):
+        bootstrap_interval(X, Y, n_resamples=1)
+    with pytest.raises(ValueError, match="Did you mean 'svcca'"):
+        permutation_test(X, Y, measure="svca")

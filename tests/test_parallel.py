@@ -1,0 +1,53 @@
+"""Work in threads gives what it gives without."""
+
+import threading
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from svcca_monitor import parallel, similarity_grid
+
+
+def blas_threads():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.fixture
+def two_cores(monkeypatch):
+    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+
+
+def test_results_come_in_the_order_of_the_items(two_cores):
+    costs = [1e9, 3e9, 2e9]
+    assert parallel.in_parallel(lambda x: -x, [3, 1, 2], costs) == [-3, -1, -2]
+
+
+def test_threads_have_one_blas_thread_each_and_give_it_back(two_cores):
+    before = blas_threads()
+    names = parallel.in_parallel(
+        lambda _: (threading.current_thread().name, blas_threads()), range(8), [1e9] * 8
+    )
+    assert all(threads == {1} for _, threads in names)
+    assert all(name != threading.main_thread().name for name, _ in names)
+    assert blas_threads() == before
+
+
+def test_little_work_stays_in_the_calling_thread(two_cores):
+    here = threading.current_thread().name
+    names = parallel.in_parallel(lambda _: threading.current_thread().name, range(8), [1e3] * 8)
+    assert set(names) == {here}
+
+
+def test_an_error_in_a_thread_is_raised(two_cores):
+    with pytest.raises(ZeroDivisionError):
+        parallel.in_parallel(lambda x: 1 / x, [1, 0], [1e9, 1e9])
+
+
+@pytest.mark.parametrize("measure", ["svcca", "pwcca"])
+def test_a_grid_is_the_same_in_threads(two_cores, monkeypatch, measure):
+    rng = np.random.default_rng(0)
+    layers = [rng.normal(size=(60, w)) for w in (4, 9, 5, 20, 7)]
+    serial = similarity_grid(layers, measure=measure)
+    monkeypatch.setattr(parallel, "WORTH_IT", 0.0)
+    np.testing.assert_allclose(similarity_grid(layers, measure=measure), serial, atol=1e-13)
