@@ -256,3 +256,10 @@ def test_whole_numbers_are_no_activations():
     model = keras.Model(x, layers.Dense(2, name="out")(kept))
     captured = Capture(model)(ProbeSet(np.random.default_rng(0).normal(size=(9, 4))))
     assert list(captured) == ["winner", "out"]
+
+
+def test_names_may_be_whatever_fit_takes():
+    names = ["_hidden", "-x", ".out", "a>b"]
+    model = keras.Sequential([keras.Input((4,)), *(layers.Dense(4, name=n) for n in names)])
+    captured = Capture(model)(ProbeSet(np.random.default_rng(0).normal(size=(9, 4))))
+    assert list(captured) == names

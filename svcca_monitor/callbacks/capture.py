@@ -86,7 +86,10 @@ class Capture:
             return tf.TensorSpec((None, *array.shape[1:]), tf.as_dtype(array.dtype))
 
         def forward(inputs: Any) -> dict[str, Any]:
-            return self._reduced(self._outputs(inputs))
+            # A stateless pass opens no scope for the model, and at the root TensorFlow refuses
+            # names that it takes within, such as "_hidden".
+            with tf.name_scope("svcca"):
+                return self._reduced(self._outputs(inputs))
 
         function = tf.function(forward, autograph=False)
         return function.get_concrete_function(keras.tree.map_structure(spec, batch))
