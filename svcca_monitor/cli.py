@@ -57,9 +57,20 @@ def run(
             train(settings, folder, report=report)
         _print_convergence(console, Run(folder), measure=None, reference="final")
         shown = shlex.quote(str(folder))
-        console.print(f"\nRun in {folder}. Look at it again, or in TensorBoard:", highlight=False)
-        console.print(f"  svcca-monitor show {shown} --plot {shown}/plots", highlight=False)
-        console.print(f"  tensorboard --logdir {shown}", highlight=False, soft_wrap=True)
+        console.print(
+            f"\nRun in {folder}. Look at it again, or in TensorBoard:",
+            highlight=False,
+            markup=False,
+        )
+        console.print(
+            f"  svcca-monitor show {shown} --plot {shown}/plots",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+        console.print(
+            f"  tensorboard --logdir {shown}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 @app.command()
@@ -83,7 +94,7 @@ def show(
         _print_convergence(console, opened, measure=measure, reference=reference)
         if plot is not None:
             for file in _save_plots(opened, plot, measure=measure, reference=reference):
-                console.print(f"Saved {file}", highlight=False, soft_wrap=True)
+                console.print(f"Saved {file}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _print_convergence(

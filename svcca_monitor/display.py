@@ -30,7 +30,7 @@ class TrainingDisplay:
     def __init__(self, console: Console, title: str):
         self.console = console
         self.progress = Progress(
-            TextColumn(title),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("epoch {task.fields[epoch]}"),
             TimeElapsedColumn(),
@@ -38,7 +38,7 @@ class TrainingDisplay:
             TextColumn("{task.fields[numbers]}"),
             console=console,
         )
-        self.task = self.progress.add_task("training", total=None, epoch="", numbers="")
+        self.task = self.progress.add_task(title, total=None, epoch="", numbers="")
         self.similarities: Mapping[str, float] = {}
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=4)
 

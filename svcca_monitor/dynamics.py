@@ -91,7 +91,7 @@ def pane(
         **options: Options of the measure.
 
     Returns:
-        Array (layer, reference_layer).
+        Array (layer, reference_layer); nan where a snapshot lacks the layer.
 
     Raises:
         ValueError: If the run has no snapshot, or a name is unknown.
@@ -101,10 +101,14 @@ def pane(
     then = _reference_step(run, reference, before=now)
     rows, columns = run.snapshot(now), run.snapshot(then)
     grid = similarity_grid(rows, columns, measure=measure, adjusted=adjusted, **options)
+    # A layer that was left out of a snapshot keeps its place, so that panes can be laid together.
+    names = run.layers
+    full = np.full((len(names), len(names)), np.nan)
+    full[np.ix_([names.index(r) for r in rows], [names.index(c) for c in columns])] = grid
     return xr.DataArray(
-        grid,
+        full,
         dims=("layer", "reference_layer"),
-        coords={"layer": list(rows), "reference_layer": list(columns)},
+        coords={"layer": names, "reference_layer": names},
         name="similarity",
         attrs={"measure": measure, "step": now, "reference": then, "adjusted": int(adjusted)},
     )
@@ -120,9 +124,16 @@ def trajectory(
     """
     if layer not in run.layers:
         raise ValueError(unknown_name("layer", layer, run.layers))
-    moments = {str(step): run.snapshot(step)[layer] for step in _steps(run)}
-    grid = similarity_grid(moments, measure=measure, adjusted=adjusted, **options)
-    steps = [int(step) for step in moments]
+    steps = _steps(run)
+    snapshots = [run.snapshot(step) for step in steps]
+    known = [i for i, snapshot in enumerate(snapshots) if layer in snapshot]
+    grid = np.full((len(steps), len(steps)), np.nan)
+    grid[np.ix_(known, known)] = similarity_grid(
+        {str(steps[i]): snapshots[i][layer] for i in known},
+        measure=measure,
+        adjusted=adjusted,
+        **options,
+    )
     return xr.DataArray(
         grid,
         dims=("step", "other_step"),

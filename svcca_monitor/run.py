@@ -217,7 +217,7 @@ class Run:
         head = {
             "step": int(step),
             "epoch": float(epoch),
-            "logs": {str(k): float(v) for k, v in (logs or {}).items() if np.ndim(v) == 0},
+            "logs": _numbers(logs or {}),
         }
         payload = save(tensors, metadata={"svcca": json.dumps(head)})
         write_atomically(self.snapshot_path(step), payload)
@@ -284,6 +284,17 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
     if missing:
         raise RunFormatError(f"{path} lacks {sorted(missing)}.")
     return facts
+
+
+def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    """What of the logs is a number: other callbacks may put anything there."""
+    numbers = {}
+    for name, value in logs.items():
+        try:
+            numbers[str(name)] = float(value)
+        except (TypeError, ValueError):
+            continue
+    return numbers
 
 
 def _narrowed(factor: str, array: np.ndarray) -> np.ndarray:

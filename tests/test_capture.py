@@ -263,3 +263,8 @@ def test_names_may_be_whatever_fit_takes():
     model = keras.Sequential([keras.Input((4,)), *(layers.Dense(4, name=n) for n in names)])
     captured = Capture(model)(ProbeSet(np.random.default_rng(0).normal(size=(9, 4))))
     assert list(captured) == names
+
+
+def test_a_layer_selects_itself(small_net):
+    model = small_net()
+    assert list(select(model, model.get_layer("hidden"))) == ["hidden"]

@@ -139,7 +139,11 @@ def test_a_layer_left_out_of_a_snapshot_is_nan_there_and_nowhere_else(made_run):
     curves = learning_dynamics(run)
     assert np.isnan(curves.sel(layer="mid")).values.tolist() == [False, False, True, False]
     assert np.isfinite(curves.sel(layer="low")).all()
-    assert pane(run, 2)["layer"].values.tolist() == ["low", "high"]
+    grid = pane(run, 2)
+    assert grid["layer"].values.tolist() == LAYERS
+    assert np.isnan(grid).values.tolist() == [[False] * 3, [True] * 3, [False] * 3]
+    assert np.isnan(trajectory(run, "mid").sel(step=2)).all()
+    assert np.isfinite(trajectory(run, "mid").sel(step=0, other_step=3))
 
 
 def test_missing_steps_and_empty_runs_are_named(made_run, tmp_path):

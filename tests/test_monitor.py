@@ -409,3 +409,12 @@ def test_activations_of_another_scale_are_another_model(made_run):
     rebuilt = s.basis * s.singular_values @ s.loadings.T
     assert _alike(s, Subspace.from_activations(rebuilt))
     assert not _alike(s, Subspace.from_activations(rebuilt * 1.01))
+
+
+@pytest.mark.parametrize("change", [{"measure": "cka"}, {"snapshot_freq": 2}])
+def test_a_run_does_not_change_its_measure_or_its_unit(fit, probe, tmp_path, change):
+    fit(SVCCAMonitor(probe, tmp_path), epochs=1)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    other = SVCCAMonitor(probe, tmp_path, **change)
+    fails_before_the_first_step(fit, other, RunMismatchError, "Nothing was changed")
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before

@@ -83,3 +83,9 @@ def test_moments_are_shares_of_training_not_of_snapshots(made_run):
     row = images(plots.panes(made_run(steps=(0, 1, 2, 3, 100)), moments=(0.0, 0.35, 1.0)))
     epochs = [axes.get_title().split("epoch ")[1] for axes in row]
     assert epochs == ["0)", "3)", "100)"]
+
+
+def test_a_run_that_ends_in_nan_can_still_be_drawn(made_run):
+    run = made_run(steps=(0, 1))
+    run.write_snapshot(2, {}, epoch=2)
+    assert len(images(plots.panes(run))) == 4

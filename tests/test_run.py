@@ -190,3 +190,9 @@ def test_a_log_directory_may_be_called_as_the_folder_in_it(tmp_path):
     again = Run.create(tmp_path / "svcca", INFOS, PROBE)
     assert again.steps == [0]
     assert again.path == tmp_path / "svcca/svcca"
+
+
+def test_logs_that_are_no_numbers_are_left_out(tmp_path):
+    run = Run.create(tmp_path, INFOS, PROBE)
+    run.write_snapshot(0, a_snapshot(), epoch=0, logs={"phase": "warm", "x": None, "loss": 0.5})
+    assert run.header(0)["logs"] == {"loss": 0.5}

@@ -21,7 +21,7 @@ from ..measures import get_measure
 from ..messages import warn
 from ..pairs import few_samples
 from ..probe import ProbeSet
-from ..run import Run
+from ..run import Run, RunMismatchError
 from ..schedule import Due, Schedule
 from ..subspace import Subspace
 from .capture import Capture
@@ -113,7 +113,14 @@ class SVCCAMonitor(keras.callbacks.Callback):
         for s in initial.values():
             kind.cut(s, settings)  # an option out of range raises now, not after an epoch
         few = few_samples(initial, kind, self.measure_options)
-        run = Run.create(self.log_dir, self._capture.layer_info, self.probe, **self._facts())
+        facts = self._facts()
+        run = Run.create(self.log_dir, self._capture.layer_info, self.probe, **facts)
+        for key in ("measure", "measure_options", "step_unit"):
+            if run.facts.get(key, facts[key]) != facts[key]:
+                raise RunMismatchError(
+                    f"{run.path} holds a run with {key} {run.facts[key]!r}, but this monitor has "
+                    f"{facts[key]!r}. Nothing was changed; use another log_dir."
+                )
         if few:
             warn(few)
         self._recording = Recording(run, self.measure, self.measure_options)
@@ -183,6 +190,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         logs: Mapping[str, Any],
         capture: Callable[[], tuple[Snapshot, float]],
     ) -> None:
+        self.similarities = {}  # should this fail, old numbers must not pass for new ones
         with self._training_goes_on(f"the snapshot of step {step}"):
             layers, seconds = capture()
             self._recording.add(step, layers, epoch=epoch, logs=logs, seconds=seconds)

@@ -89,6 +89,8 @@ def _matches(selector: Any, path: str, layer: Any) -> bool:
         return fnmatchcase(path, selector)
     if isinstance(selector, type):
         return isinstance(layer, selector)
+    if isinstance(selector, keras.layers.Layer):  # callable, but no predicate
+        return layer is selector
     if callable(selector):
         return bool(selector(layer))
     raise TypeError(
