@@ -201,14 +201,17 @@ def few_samples(layers: Mapping[str, Subspace], kind: Measure, options: Mapping[
     for name, s in layers.items():
         if s.rank and s.n_features >= s.n_samples:
             cut = kind.cut(s, settings)
-            level = kind.chance_of(cut, cut)
-            says = "" if level is None else f" (chance level {level:.2f})"
-            parts.append(f"{name} has {s.n_features} features for {s.n_samples} samples{says}")
+            rest = {key: value for key, value in settings.items() if key not in _CUTS}
+            level = float(Sides(kind, [cut], [cut], rest).chance()[0, 0])
+            parts.append(
+                f"{name} has {s.n_features} features for {s.n_samples} samples "
+                f"(chance level {level:.2f})"
+            )
     if not parts:
         return ""
     return (
-        f"Few samples: {'; '.join(parts)}. Unrelated layers score at chance level, not 0: take 5 "
-        "to 10 probe examples for each feature."
+        f"Few samples: {'; '.join(parts)}. Unrelated layers score at chance level: take 5 to 10 "
+        "probe examples for each feature."
     )
 
 

@@ -39,7 +39,7 @@ TABLE = {
         {"keras", "numpy", "tensorflow"},
         {"activations", "probe", "run", "callbacks.selection"},
     ),
-    "callbacks.history": ({"numpy"}, {"dynamics", "subspace"}),
+    "callbacks.history": ({"numpy"}, {"measures", "subspace"}),
     "callbacks.recording": (
         {"numpy", "threadpoolctl"},
         {"measures", "messages", "run", "subspace", "tensorboard.board", "callbacks.history"},

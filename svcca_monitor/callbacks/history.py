@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dynamics import layer_similarities
+from ..measures import similarity_grid
 from ..subspace import Subspace
 
 # Bytes of earlier snapshots in memory. Beyond that every second one is let go, but for the first
@@ -36,10 +36,13 @@ class History:
     def compare(self, now: dict[str, Subspace], *, measure: str, **options: Any) -> np.ndarray:
         """Each layer against its earlier snapshots: (layers, length); nan where let go."""
         values = np.full((len(self.names), self.length), np.nan)
-        for index, earlier in self._kept:
-            values[:, index] = layer_similarities(
-                self.names, now, earlier, measure=measure, **options
-            )
+        for row, name in enumerate(self.names):
+            known = [(index, earlier[name]) for index, earlier in self._kept if name in earlier]
+            if name in now and known:
+                # One product for the whole past of a layer.
+                columns = {f"{name} ({index})": s for index, s in known}
+                grid = similarity_grid({name: now[name]}, columns, measure=measure, **options)
+                values[row, [index for index, _ in known]] = grid[0]
         return values
 
     def _bytes(self) -> int:
