@@ -9,6 +9,9 @@ from .dynamics import convergence as convergence
 from .dynamics import learning_dynamics as learning_dynamics
 from .dynamics import pane as pane
 from .dynamics import trajectory as trajectory
+from .fourier import FourierCCAResult as FourierCCAResult
+from .fourier import Spectrum as Spectrum
+from .fourier import fourier_cca as fourier_cca
 from .inference import PermutationTest as PermutationTest
 from .inference import bootstrap_interval as bootstrap_interval
 from .inference import permutation_test as permutation_test
@@ -24,6 +27,8 @@ from .measures import rsa as rsa
 from .measures import similarity as similarity
 from .measures import similarity_grid as similarity_grid
 from .measures import svcca as svcca
+from .moments import MinibatchCKA as MinibatchCKA
+from .moments import Moments as Moments
 from .probe import ProbeMismatchError as ProbeMismatchError
 from .probe import ProbeSet as ProbeSet
 from .run import LayerInfo as LayerInfo
@@ -31,4 +36,8 @@ from .run import Run as Run
 from .run import RunFormatError as RunFormatError
 from .run import RunMismatchError as RunMismatchError
 from .schedule import log_spaced as log_spaced
+from .spatial import fold_space as fold_space
+from .spatial import fourier_resize as fourier_resize
+from .spatial import resize_bilinear as resize_bilinear
+from .spatial import stride_space as stride_space
 from .subspace import Subspace as Subspace

@@ -104,14 +104,17 @@ def centre(x: Array) -> tuple[Array, Array]:
 
 def rounding_noise(x: Array, eps: float) -> float:
     """Below this a singular value cannot be told from the rounding of what was stored."""
-    n_samples, n_features = x.shape
+    n_samples = len(x)
     # Relative to the largest, as squares of huge or tiny numbers would leave the range.
     largest = max(float(np.abs(block).max()) for block in _blocks(x)) or 1.0
     norms = [np.linalg.norm(block / np.float64(largest), axis=0) for block in _blocks(x)]
-    columns = np.concatenate(norms)
-    spread = float(np.linalg.norm(columns)) * (n_samples**-0.5 + n_features**-0.5)
-    stored = max(ROUNDINGS * spread, ROUNDINGS_OF_A_COLUMN * float(columns.max()))
-    return eps * stored * largest
+    return noise_of_columns(np.concatenate(norms), n_samples, eps) * largest
+
+
+def noise_of_columns(norms: Array, n_samples: int, eps: float) -> float:
+    """The same from the norms of the columns as they were stored."""
+    spread = float(np.linalg.norm(norms)) * (n_samples**-0.5 + len(norms) ** -0.5)
+    return eps * max(ROUNDINGS * spread, ROUNDINGS_OF_A_COLUMN * float(norms.max()))
 
 
 def _blocks(x: Array) -> Iterator[Array]:

@@ -7,7 +7,7 @@ expensive part, ``X - mean = U S Vᴴ``, is paid once a snapshot and never per p
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -73,7 +73,7 @@ class Subspace:
             >>> Subspace.from_activations(np.outer(np.arange(5.0), [1.0, 2.0, 0.0])).rank
             1
         """
-        _check_cut(explained_variance, dims, criterion)
+        check_cut(explained_variance, dims, criterion)
         matrix, eps = checked(x, name)
         k = 0
         if eps >= SINGLE and (explained_variance or 1.0) < 1.0:
@@ -143,7 +143,7 @@ class Subspace:
         Raises:
             ValueError: If a bound or the criterion is out of range.
         """
-        _check_cut(explained_variance, dims, criterion)
+        check_cut(explained_variance, dims, criterion)
         k = min(self.rank, _count(self.spectrum, explained_variance, dims, criterion))
         if k == self.rank:
             return self
@@ -185,7 +185,8 @@ class Subspace:
 _POWERS = {"variance": 2, "singular_values": 1}
 
 
-def _check_cut(explained_variance: float | None, dims: int | None, criterion: str) -> None:
+def check_cut(explained_variance: float | None, dims: int | None, criterion: str) -> None:
+    """Raise ValueError unless these can cut a spectrum."""
     if criterion not in _POWERS:
         raise ValueError(unknown_name("criterion", criterion, _POWERS))
     if explained_variance is not None and not 0.0 < explained_variance <= 1.0:
@@ -216,7 +217,15 @@ def as_subspace(x: ArrayLike | Subspace, name: str = "x", rtol: float | None = N
     return Subspace.from_activations(x, rtol=rtol, name=name)
 
 
-def require_same_probe(x: Subspace, y: Subspace, x_name: str = "x", y_name: str = "y") -> None:
+class Sampled(Protocol):
+    """Anything made of probe examples."""
+
+    @property
+    def n_samples(self) -> int:
+        """How many."""
+
+
+def require_same_probe(x: Sampled, y: Sampled, x_name: str = "x", y_name: str = "y") -> None:
     """Raise ValueError unless the rows of `x` and `y` can be the same examples."""
     if x.n_samples != y.n_samples:
         raise ValueError(

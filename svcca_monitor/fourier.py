@@ -1,0 +1,297 @@
+"""Canonical correlations of convolutional layers at each spatial frequency: DFT-CCA.
+
+A convolution does not mix the frequencies of a map. On a set of images that holds all their cyclic
+shifts the canonical correlations of the flattened layers are therefore those of the channels at
+each frequency, put together (Raghu et al. 2017, §3 and appendix, arXiv:1706.05806).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .canonical import clipped
+from .factors import EPS64, checked, rounding_noise, thin_svd
+from .messages import warn
+from .spatial import Size, coefficients_at, filter_at, frequencies_of
+from .subspace import Array, check_cut, require_same_probe
+
+# A basis from XᴴX is off by some eps · condition²: above this condition the data are factorised.
+GRAM_CONDITION = 1e3
+# Sums of single-precision products are carried on in double after this many: error below 3e-7.
+SINGLE_SUM = 128
+
+
+class _Factors(NamedTuple):
+    """Of the centred coefficients of one layer at F frequencies."""
+
+    basis: Array  # (F, n_samples, k) orthonormal, most variance first
+    singular_values: Array  # (F, k)
+    weights: Array  # (F, channels, k), of coefficients, to variates of unit variance
+    rank: Array  # (F,), directions above the noise
+
+    def leading(self, explained_variance: float | None) -> Array:
+        """How many directions reach this share of the variance at each frequency, shape (F,)."""
+        check_cut(explained_variance, None, "variance")
+        if explained_variance is None or explained_variance == 1.0:
+            return self.rank
+        kept = np.arange(self.singular_values.shape[1]) < self.rank[:, None]
+        reached = np.cumsum(np.where(kept, self.singular_values, 0) ** 2, axis=1)
+        below = np.count_nonzero(reached < explained_variance * reached[:, -1:], axis=1)
+        return np.minimum(self.rank, below + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The maps of one layer, transformed and factorised once however many layers they meet.
+
+    `fourier_cca` takes it in place of maps. Its bases are made when first asked for, and kept.
+
+    Attributes:
+        pixels: Centred maps divided by `unit`, shape (height, width, n_samples, channels).
+        unit: 1, but for activations whose squares leave float64.
+        noise: Singular values up to this are rounding.
+        shape: Of one example: (height, width, channels), or (features,) for a dense layer.
+        rtol: As given to `from_maps`.
+        coarse: Whether the maps came in float32 or lower: bases in complex64 serve.
+    """
+
+    pixels: Array
+    unit: float
+    noise: float
+    shape: tuple[int, ...]
+    rtol: float | None
+    coarse: bool
+    _kept: dict[tuple[Size, bytes], _Factors] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_maps(cls, x: ArrayLike, *, rtol: float | None = None, name: str = "x") -> Spectrum:
+        """Centre maps in float64.
+
+        Args:
+            x: Maps of shape (n_samples, height, width, channels), real or complex, or a dense
+                layer of shape (n_samples, features), a single pixel. Not modified.
+            rtol: Directions whose singular value is at most `rtol` times the largest at their
+                frequency are noise, as a few roundings of the dtype that `x` came in always are.
+            name: What to call `x` in an error.
+
+        Raises:
+            ValueError: If `x` is no finite numeric array of that shape with at least two samples.
+        """
+        given = np.asarray(x)
+        pixels, eps = _as_pixels(given, name)
+        extreme = not 1e-200 < np.vdot(pixels, pixels).real < 1e200
+        unit = (float(np.abs(pixels).max()) or 1.0) if extreme else 1.0
+        if extreme:
+            pixels /= unit
+        # What rounding to the dtype left in the pixels is spread evenly over the frequencies.
+        energy = np.einsum("hwnc,hwnc->nc", pixels, pixels.conj()).real / pixels[..., 0, 0].size
+        noise = rounding_noise(np.sqrt(energy), eps)
+        pixels -= pixels.mean(axis=2, keepdims=True)
+        pixels -= pixels.mean(axis=2, keepdims=True)  # far from 0 the first mean is rounded
+        return cls(pixels, unit, noise, given.shape[1:], rtol, eps > EPS64)
+
+    @property
+    def n_samples(self) -> int:
+        """Number of examples."""
+        return int(self.pixels.shape[2])
+
+    @np.errstate(over="ignore", invalid="ignore")  # weights of the tiniest activations
+    def _factors(self, frequencies: Array, size: Size) -> _Factors:
+        key = (size, frequencies.tobytes())
+        if key not in self._kept:
+            # Dead channels would make every Gram matrix singular.
+            alive = np.any(self.pixels, axis=(0, 1, 2), keepdims=True).ravel()
+            alive[0] |= not alive.any()
+            pixels = self.pixels if alive.all() else self.pixels[..., alive]
+            basis, values, part = _factorise(coefficients_at(pixels, frequencies, size))
+            loadings = np.zeros((len(frequencies), len(alive), part.shape[2]), complex)
+            loadings[:, alive] = part
+            own = max(basis.shape[1], len(alive)) * EPS64  # what factorising leaves
+            kept = values > np.maximum(self.noise, max(own, self.rtol or 0.0) * values[:, :1])
+            scale = np.where(kept, values, np.inf)[:, None]
+            self._kept[key] = _Factors(
+                basis.astype(np.complex64) if self.coarse else basis,
+                values,
+                np.sqrt(self.n_samples - 1) * loadings / scale / self.unit,
+                np.count_nonzero(kept, axis=1),
+            )
+        return self._kept[key]
+
+
+@dataclass(frozen=True, eq=False)
+class FourierCCAResult:
+    """Canonical correlations of two layers at each spatial frequency.
+
+    Attributes:
+        frequencies: Cycles over the map (ky, kx), signed whole numbers, shape (F, 2). For real
+            maps one of each two conjugate frequencies, which carry the same correlations. The
+            Nyquist frequency of an even size is positive.
+        multiplicity: How often each stands in the full spectrum, 1 or 2, shape (F,).
+        correlations: F arrays, descending, in [0, 1]; empty where a side is constant.
+    """
+
+    frequencies: Array
+    multiplicity: Array
+    correlations: list[Array]
+    _cross: list[Array] = field(repr=False)  # Uₓᴴ U_y at each frequency
+    _weights: tuple[Array, Array] = field(repr=False)
+    _shapes: tuple[tuple[int, ...], tuple[int, ...]] = field(repr=False)
+    _size: Size = field(repr=False)
+
+    @property
+    def all_correlations(self) -> Array:
+        """Those of the full spectrum, descending."""
+        pairs = zip(self.correlations, self.multiplicity, strict=True)
+        return np.sort(np.concatenate([np.repeat(rho, times) for rho, times in pairs]))[::-1]
+
+    @property
+    def mean(self) -> float:
+        """Mean of `all_correlations`; nan if there are none."""
+        rho = self.all_correlations
+        return float(rho.mean()) if len(rho) else float("nan")
+
+    @property
+    def frequency_means(self) -> Array:
+        """Mean correlation at each frequency, shape (F,); nan where a side is constant."""
+        return np.array([rho.mean() if len(rho) else np.nan for rho in self.correlations])
+
+    def directions(self, k: int, frequency: tuple[int, int]) -> tuple[Array, Array]:
+        """The k-th canonical pair (from 0) at one of `frequencies`, as filters over the pixels.
+
+        Complex arrays of the shape of one example of x and of y.
+        ``h_x = np.tensordot(x - x.mean(axis=0), filter_x, filter_x.ndim)`` and h_y are complex,
+        have unit variance, and ``np.vdot(h_x, h_y) / (n_samples - 1)`` is the correlation. One
+        phase turns both freely: here the largest channel of filter_x is positive at pixel (0, 0).
+        Filters of real maps are then real at frequencies that are their own negative. Elsewhere
+        the real part of a filter gives the real part of the variate; these correlate as stated if
+        all shifts of an image are equally frequent.
+
+        Raises:
+            ValueError: If the frequency or k is not among those compared.
+        """
+        found = np.flatnonzero((self.frequencies == frequency).all(axis=1))
+        pairs = len(self.correlations[found[0]]) if len(found) else 0
+        if not 0 <= k < pairs:
+            raise ValueError(
+                f"No pair k={k} at frequency {tuple(frequency)}: it has {pairs}, counted from 0. "
+                "Take a frequency from `frequencies`: real maps have one of two conjugate ones."
+            )
+        i = int(found[0])
+        u, _, vh = np.linalg.svd(self._cross[i], full_matrices=False)
+        turns = u[:, k], vh[k].conj()
+        wx, wy = (w[i, :, : len(t)] @ t for w, t in zip(self._weights, turns, strict=True))
+        largest = wx[np.argmax(np.abs(wx))]
+        at, phase, size = self.frequencies[i], np.abs(largest) / largest, self._size
+        x_shape, y_shape = self._shapes
+        return filter_at(at, wx * phase, x_shape, size), filter_at(at, wy * phase, y_shape, size)
+
+
+def fourier_cca(
+    x: ArrayLike | Spectrum,
+    y: ArrayLike | Spectrum,
+    *,
+    max_frequency: int | None = None,
+    explained_variance: float | None = None,
+    rtol: float | None = None,
+) -> FourierCCAResult:
+    """Canonical correlations of the channels of two layers at each spatial frequency.
+
+    Maps of different size meet at the frequencies of the smaller grid, axis by axis. Where that is
+    even, its Nyquist frequency stands for two of the larger grid, whose coefficients are added:
+    the result is that of ``fourier_resize(x, size)``. A dense layer or a class logit has the zero
+    frequency only, where it meets the spatial means of the channels.
+
+    Args:
+        x: Maps of shape (n_samples, height, width, channels), real or complex, or a dense layer of
+            shape (n_samples, features), or the `Spectrum` of either.
+        y: The same for the other layer: row i of both is probe example i.
+        max_frequency: Compare frequencies with |ky| and |kx| at most this.
+        explained_variance: First keep the fewest directions of a frequency that reach this share.
+        rtol: Relative tolerance for the numerical rank, see `Spectrum.from_maps`.
+
+    Returns:
+        Correlations by frequency; their mean is nan, with a warning, if there are none.
+
+    Raises:
+        ValueError: If these are no finite maps of equally many samples, or an option is not valid.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(50, 4, 4, 2))
+        >>> result = fourier_cca(x, np.roll(x, 1, axis=2))
+        >>> result.frequencies.shape, result.all_correlations.shape, round(result.mean, 6)
+        ((10, 2), (32,), 1.0)
+    """
+    sx = x if isinstance(x, Spectrum) else Spectrum.from_maps(x, rtol=rtol, name="x")
+    sy = y if isinstance(y, Spectrum) else Spectrum.from_maps(y, rtol=rtol, name="y")
+    require_same_probe(sx, sy)
+    height, width = np.minimum(sx.pixels.shape[:2], sy.pixels.shape[:2]).tolist()
+    half = "c" not in (sx.pixels.dtype.kind, sy.pixels.dtype.kind)
+    grid = height, width
+    frequencies, multiplicity = frequencies_of(grid, half=half, max_frequency=max_frequency)
+    fx, fy = (s._factors(frequencies, grid) for s in (sx, sy))
+    ranks = fx.leading(explained_variance), fy.leading(explained_variance)
+    if not np.minimum(*ranks).any():
+        constant = [name for name, rank in zip("xy", ranks, strict=True) if not rank.any()]
+        where = f"in {' and '.join(constant)}" if constant else "in both x and y"
+        warn(f"No frequency varies {where} over the probe set: the mean correlation is nan.")
+    cross = _adjoint_product(fx.basis, fy.basis)
+    for side, rank in ((cross, ranks[0]), (cross.mT, ranks[1])):
+        side[np.arange(side.shape[1]) >= rank[:, None]] = 0  # adds correlations 0, at the end
+    rho = clipped(np.linalg.svd(cross, compute_uv=False))
+    return FourierCCAResult(
+        frequencies,
+        multiplicity,
+        [row[: min(i, j)] for row, i, j in zip(rho, *ranks, strict=True)],
+        [block[:i, :j] for block, i, j in zip(cross, *ranks, strict=True)],
+        (fx.weights, fy.weights),
+        (sx.shape, sy.shape),
+        grid,
+    )
+
+
+def _as_pixels(x: Array, name: str) -> tuple[Array, float]:
+    """Samples behind space, in float64 or complex128, and the rounding unit of what came."""
+    if x.ndim not in (2, 4) or len(x) < 2 or 0 in x.shape:
+        raise ValueError(
+            f"`{name}` must be maps of shape (n_samples, height, width, channels) or a dense layer "
+            "of shape (n_samples, features), with at least two samples, one pixel and one channel. "
+            f"Received shape {x.shape}."
+        )
+    matrix, eps = checked(x.reshape(len(x), -1), name)
+    maps = matrix.reshape(x.shape if x.ndim == 4 else (len(x), 1, 1, -1))
+    dtype = np.complex128 if maps.dtype.kind == "c" else np.float64
+    return np.array(maps.transpose(1, 2, 0, 3), dtype, order="C"), eps
+
+
+def _factorise(blocks: Array) -> tuple[Array, Array, Array]:
+    """Thin SVD of stacked blocks: left vectors, singular values, right vectors as columns."""
+    if blocks.shape[1] <= blocks.shape[2]:
+        return _by_svd(blocks)
+    squares, vectors = np.linalg.eigh(_adjoint_product(blocks, blocks))
+    squares, loadings = squares[:, ::-1], vectors[:, :, ::-1].copy()
+    values = np.sqrt(np.maximum(squares, np.finfo(float).tiny))
+    basis = blocks @ (loadings / values[:, None])
+    unsafe = squares[:, -1] * GRAM_CONDITION**2 <= squares[:, 0]
+    if unsafe.any():
+        basis[unsafe], values[unsafe], loadings[unsafe] = _by_svd(blocks[unsafe])
+    return basis, values, loadings
+
+
+def _by_svd(blocks: Array) -> tuple[Array, Array, Array]:
+    u, values, vh = map(np.stack, zip(*map(thin_svd, blocks), strict=True))
+    return u, values, vh.conj().mT
+
+
+def _adjoint_product(a: Array, b: Array) -> Array:
+    """Stacked products aᴴ b in real arithmetic: no conjugate copy, half the work if b is a."""
+    a, b = a.view(a.real.dtype), b.view(b.real.dtype)
+    step = a.shape[1] if a.dtype == np.float64 else SINGLE_SUM
+    rows = [slice(start, start + step) for start in range(0, a.shape[1], step)]
+    ab = sum((a[:, at].mT @ b[:, at] for at in rows), start=np.zeros(1))
+    parts = ab[:, ::2, ::2] + ab[:, 1::2, 1::2], ab[:, ::2, 1::2] - ab[:, 1::2, ::2]
+    return parts[0] + 1j * parts[1]

@@ -1,0 +1,297 @@
+"""Similarity of layers whose activations come batch by batch and are never held together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from . import crossed
+from .factors import BFLOAT16_EPS, EPS64, GRAM_NOISE, centre, noise_of_columns
+from .messages import unknown_name, warn
+from .subspace import Array, Subspace
+
+# Fourth powers and their sums must stay within float64: what is larger is refused, what varies by
+# less counts as constant. float32 reaches neither bound.
+LARGEST, SMALLEST = 1e60, 1e-60
+# Debiasing takes away as much as there was: what is left below this share of it is rounding.
+CANCELLED = 1e-12
+
+Names = Sequence[str] | None
+_CUT = {"explained_variance": None, "dims": None, "criterion": "variance"}
+# Measures that means and cross-products suffice for: the formula and its options.
+FORMULAS: dict[str, tuple[Callable[..., float], dict[str, Any]]] = {
+    "cca": (crossed.mean_correlation, _CUT),
+    "cca_r2": (crossed.mean_squared_correlation, _CUT),
+    "svcca": (crossed.mean_correlation, _CUT | {"explained_variance": 0.99}),
+    "cka": (crossed.kernel_alignment, {}),
+    "procrustes": (crossed.procrustes_cosine, {}),
+    "pls": (crossed.partial_least_squares, {}),
+}
+
+
+class _Stream:
+    """What takes in batches of the same layers, side by side, and joins another of its kind."""
+
+    _take: Callable[[list[Array]], None]
+    _join: Callable[[Any], None]
+    n_samples = 0
+    _widths: Mapping[str, int] = {}
+    _eps: Mapping[str, float] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """Layers, in the order of the first batch."""
+        return list(self._widths)
+
+    def update(self, layers: Mapping[str, ArrayLike]) -> None:
+        """Take in one batch of every layer.
+
+        Args:
+            layers: From names to activations of shape (n_batch, n_features), real or complex. Row i
+                of all is the same probe example. A batch of no rows changes nothing. Not modified.
+
+        Raises:
+            ValueError: If a batch is not a finite numeric matrix, or the layers, their features or
+                their rows do not fit together. Nothing of the batch is taken in then.
+        """
+        if not (isinstance(layers, Mapping) and layers):
+            raise ValueError("`layers` must map names to batches: {'x': x_batch, 'y': y_batch}.")
+        names = self.names or list(layers)
+        if set(layers) != set(names):
+            raise ValueError(f"A batch holds {list(layers)}, but the first one held {names}.")
+        read = {name: _matrix(layers[name], name) for name in names}
+        n = len(read[names[0]][0])
+        for name, (rows, _) in read.items():
+            if len(rows) != n:
+                raise ValueError(
+                    f"`{names[0]}` has {n} samples but `{name}` has {len(rows)} in one batch. Give "
+                    "the same probe set: row i of both must come from probe example i."
+                )
+            width, before = rows.shape[1], self._widths.get(name, rows.shape[1])
+            if width != before:
+                raise ValueError(f"`{name}` had {before} features, but has {width} in this batch.")
+        if n:
+            self._take([rows for rows, _ in read.values()])
+            self._widths = {name: rows.shape[1] for name, (rows, _) in read.items()}
+            self._eps = {name: max(eps, self._eps.get(name, 0)) for name, (_, eps) in read.items()}
+            self.n_samples += n
+
+    def merge(self, other: Self) -> Self:
+        """All that both have seen, as a new object; ValueError if their layers differ."""
+        if not (self.n_samples and other.n_samples):
+            return copy(self if self.n_samples else other)
+        if self._widths != other._widths:
+            raise ValueError(f"Layers differ, cannot merge {self._widths} and {other._widths}.")
+        merged = copy(self)  # no array is ever written on
+        merged._join(other)
+        merged._eps = {name: max(eps, other._eps[name]) for name, eps in self._eps.items()}
+        merged.n_samples += other.n_samples
+        return merged
+
+
+class Moments(_Stream):
+    """Exact means and centred cross-products of all layers, from batches in any order.
+
+    Similarities equal those of the whole data to 1e-9 for well-conditioned layers. Moments square
+    the condition number: a direction of relative size s is known to 2e-16 / s² (2e-10 at 1e-3) and
+    lost below 1e-7; where such directions matter, keep the activations. Memory does not grow with
+    the rows: 8 (Σ n_features)² bytes, twice that in an update. To compare two nets, or a net at
+    two times, give their layers different names.
+
+    Example:
+        >>> import numpy as np
+        >>> moments = Moments()
+        >>> for x in np.random.default_rng(0).normal(size=(10, 32, 4)):
+        ...     moments.update({"dense": x, "logits": x[:, :2] + 1e6})
+        >>> moments.n_samples, round(moments.similarity("dense", "logits", measure="cca"), 6)
+        (320, 1.0)
+    """
+
+    # Of all layers side by side: the first row, the mean relative to it, the products.
+    _origin: Any = 0.0
+    _mean: Any = 0.0
+    _products: Any = 0.0
+
+    def mean(self, name: str) -> Array:
+        """Mean activation of each feature of a layer, shape (n_features,)."""
+        return (self._origin + self._mean)[self._columns(name)]
+
+    def cross_product(self, x: str, y: str) -> Array:
+        """Σ (xᵢ - x̄)ᴴ (yᵢ - ȳ) over the rows i, shape (n_x_features, n_y_features)."""
+        return self._products[self._columns(x), self._columns(y)].copy()
+
+    def similarity(self, x: str, y: str, *, measure: str = "svcca", **cut: Any) -> float:
+        """Similarity of two layers by name; see `similarity_grid`."""
+        return float(self.similarity_grid([x], [y], measure=measure, **cut)[0, 0])
+
+    def similarity_grid(
+        self, rows: Names = None, columns: Names = None, *, measure: str = "svcca", **cut: Any
+    ) -> Array:
+        """Similarities of all pairs of layers, each factorised once; nan if one is constant.
+
+        Args:
+            rows: Names of layers; all if left out.
+            columns: The same; `rows` if left out. The shape is (len(rows), len(columns)).
+            measure: `"cca"`, `"cca_r2"`, `"svcca"`, `"cka"`, `"procrustes"` or `"pls"`.
+            **cut: Options of the measure, such as `explained_variance`.
+
+        Raises:
+            ValueError: If a name is unknown, an option out of range, or fewer than two rows came.
+            TypeError: If the measure does not take an option.
+        """
+        if measure not in FORMULAS:
+            raise ValueError(unknown_name("measure", measure, FORMULAS))
+        formula, options = FORMULAS[measure]
+        for key in cut.keys() - options:
+            raise TypeError(unknown_name("option", key, options, where=f"of {measure}"))
+        if self.n_samples < 2:
+            raise ValueError(f"Similarity needs two samples at least, not {self.n_samples}.")
+        left = self.names if rows is None else rows
+        right = left if columns is None else columns
+        axes = {name: self._axes(name).truncate(**options | cut) for name in {*left, *right}}
+        constant = sorted(name for name, s in axes.items() if not s.rank)
+        if constant:
+            warn(f"Constant over all batches: {', '.join(constant)}. Similarity is nan.")
+        grid = np.full((len(left), len(right)), np.nan)
+        for i, j in np.ndindex(grid.shape):
+            x, y = axes[left[i]], axes[right[j]]
+            if columns is None and j < i:
+                grid[i, j] = grid[j, i]
+            elif x.rank and y.rank:
+                to_x, to_y = (s.loadings / s.singular_values for s in (x, y))  # U = X V / S
+                cross = to_x.conj().T @ self.cross_product(left[i], right[j]) @ to_y
+                grid[i, j] = formula(cross, x, y)
+        return grid
+
+    def _take(self, batch: list[Array]) -> None:
+        stacked = np.hstack(batch)
+        if not self.n_samples:
+            self._origin = stacked[0].copy()
+        # Relative to a row, constant features are exactly 0 and an offset costs no digits.
+        centred, mean = centre(stacked - self._origin)
+        rows = np.vstack([centred, self._move(len(centred), mean)])
+        self._products = rows.conj().T @ rows + self._products
+
+    def _join(self, other: Moments) -> None:
+        order = np.concatenate([np.r_[other._columns(name)] for name in self.names])
+        mean = other._origin[order] - self._origin + other._mean[order]
+        row = self._move(other.n_samples, mean)
+        products = other._products[np.ix_(order, order)] + self._products
+        self._products = np.outer(row.conj(), row) + products
+
+    def _move(self, n: int, mean: Array) -> Array:
+        """Take in the mean of n rows; the row is returned whose square the products still lack."""
+        # Chan, Golub & LeVeque 1983 (Am. Statist. 37:242): the pairwise update.
+        step, share = mean - self._mean, n / (self.n_samples + n)
+        self._mean = self._mean + share * step
+        return np.sqrt(self.n_samples * share) * step
+
+    def _columns(self, name: str) -> slice:
+        if name not in self._widths:
+            raise ValueError(unknown_name("layer", name, self._widths))
+        start = sum(list(self._widths.values())[: self.names.index(name)])
+        return slice(start, start + self._widths[name])
+
+    def _axes(self, name: str) -> Subspace:
+        """Factors of ``S Vᴴ``, with rows for axes, not samples: the layer's own but the basis."""
+        n, mean = self.n_samples, self.mean(name)
+        squares, vectors = np.linalg.eigh(self.cross_product(name, name))
+        squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1]  # they ascend
+        values = np.sqrt(squares)
+        # What rounding to the dtype of the batches adds, as `Subspace` estimates it.
+        norms = np.sqrt(np.abs(vectors) ** 2 @ squares + n * np.abs(mean) ** 2)
+        noise = noise_of_columns(norms, n, self._eps[name])
+        # Rounding is eps times the largest square: a direction of relative size s is known to
+        # eps / s², which at 1e-7 is 2 %, and below it soon nothing. Squares that should be 0 come
+        # out at some 3 eps (2,000 features), well under the 45 eps that 1e-7 is when squared.
+        floor = max(noise, GRAM_NOISE * float(values[0]), SMALLEST)
+        k = int(np.count_nonzero(values > floor))
+        return Subspace(np.eye(k), values[:k], vectors[:, :k], mean, values[:k])
+
+
+class MinibatchCKA(_Stream):
+    """Debiased linear CKA of all layers, averaged over batches (Nguyen, Raghu & Kornblith 2021).
+
+    Σ HSIC₁(K, L) / sqrt(Σ HSIC₁(K, K) · Σ HSIC₁(L, L)) over batches, K = XXᴴ and L = YYᴴ, with the
+    unbiased estimator of Song et al. 2012 (J. Mach. Learn. Res. 13:1393), which has the same mean
+    for batches of any size; see arXiv:2010.15327, §3. One batch of all samples gives debiased
+    linear CKA. Batches must be random draws (shuffle first) of at least 4 rows; all count alike.
+
+    Example:
+        >>> import numpy as np
+        >>> cka = MinibatchCKA()
+        >>> for x, noise in np.random.default_rng(0).normal(size=(50, 2, 64, 3)):
+        ...     cka.update({"x": x, "shifted": 2 * x + 1, "noise": noise})
+        >>> cka.value.round(1).tolist()
+        [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    """
+
+    # Sums over batches, for all pairs, and for each with itself before debiasing.
+    _hsic: Any = 0.0
+    _biased: Any = 0.0
+
+    @property
+    def value(self) -> Array:
+        """CKA of all pairs, shape (n_layers, n_layers), in the order of `names`; at most 1.
+
+        Around 0 for independent layers, hence also below. nan, with a warning, for a layer of
+        which debiasing leaves nothing: constant in every batch, or but for one row of it.
+        """
+        if not self.n_samples:
+            raise ValueError("No batch to compute CKA from. Call `update` first.")
+        own = self._hsic.diagonal()
+        nothing = own <= np.maximum(CANCELLED * self._biased, SMALLEST**4)
+        if nothing.any():
+            names = ", ".join(np.array(self.names)[nothing])
+            warn(f"Constant in every batch, or but for one row: {names}. Similarity is nan.")
+        length = np.sqrt(np.where(nothing, np.nan, own))
+        return np.minimum(self._hsic / length[:, None] / length, 1.0)
+
+    def _take(self, batch: list[Array]) -> None:
+        n = len(batch[0])
+        if n < 4:
+            raise ValueError(f"Debiased CKA needs at least 4 samples. Join these {n} to a batch.")
+        batch = [centre(rows - rows[0])[0] for rows in batch]
+        if max(x.shape[1] for x in batch) <= n:
+            shared = np.array([[np.linalg.norm(x.conj().T @ y) ** 2 for y in batch] for x in batch])
+        else:  # ‖XᴴY‖²_F = ⟨K, L⟩_F, of smaller matrices
+            kernels = np.array([(x @ x.conj().T).ravel() for x in batch])
+            shared = (kernels.conj() @ kernels.T).real
+        # The estimator sets the diagonals of K and L to 0. With X centred, which changes nothing
+        # (complex X: by definition here) but gives K1 = 0, that is exactly
+        # (‖XᴴY‖²_F - n/(n-2) Σ Kᵢᵢ Lᵢᵢ + tr K tr L / ((n-1)(n-2))) / (n (n-3)).
+        squares = np.array([np.sum(np.abs(x) ** 2, axis=1) for x in batch])
+        traces = squares.sum(axis=1)
+        bias = n / (n - 2) * squares @ squares.T - np.outer(traces, traces) / ((n - 1) * (n - 2))
+        self._hsic = self._hsic + (shared - bias) / (n * (n - 3))
+        self._biased = self._biased + shared.diagonal() / (n * (n - 3))
+
+    def _join(self, other: MinibatchCKA) -> None:
+        order = [other.names.index(name) for name in self.names]
+        self._hsic = self._hsic + other._hsic[np.ix_(order, order)]
+        self._biased = self._biased + other._biased[order]
+
+
+def _matrix(x: ArrayLike, name: str) -> tuple[Array, float]:
+    """A float64 or complex128 copy of a batch, and the rounding unit of the dtype it came in."""
+    array = np.asarray(x)
+    kind = "f" if array.dtype.name == "bfloat16" else array.dtype.kind
+    if array.ndim != 2 or not array.shape[1] or kind not in "fciub":
+        raise ValueError(
+            f"`{name}` must hold numbers in shape (n_batch, n_features). Received {array.dtype} in "
+            f"shape {array.shape}. Average, sample or flatten further axes (see `representation`)."
+        )
+    with np.errstate(over="ignore"):  # inf is refused
+        rows = array.astype(np.complex128 if kind == "c" else np.float64)
+        bad = int(array.size - np.count_nonzero(np.abs(rows) <= LARGEST))
+    if bad:
+        raise ValueError(
+            f"`{name}` has {bad} values of {array.size} in a batch that are NaN, infinite or above "
+            f"{LARGEST:.0e}. Look for a diverged layer or a bad probe input, or scale the layer."
+        )
+    eps = float(np.finfo(array.dtype).eps) if array.dtype.kind in "fc" else EPS64
+    return rows, BFLOAT16_EPS if array.dtype.kind == "V" else max(eps, EPS64)
