@@ -26,6 +26,9 @@ EPS64 = float(np.finfo(np.float64).eps)
 BFLOAT16_EPS = 2.0**-7
 # Eigenvalues of a Gram matrix are known to EPS64 of the largest, singular values to its root.
 GRAM_NOISE = 1e-7
+# Sums over samples and features of larger numbers leave double precision, and so do the reciprocals
+# of smaller ones: a layer or direction of no more than that counts as constant.
+LARGEST, SMALLEST = 1e302, 1e-302
 # Columns in one block of a wide layer: blocks bound the memory beside the layer itself.
 BLOCK = 2048
 
@@ -53,7 +56,7 @@ def by_svd(x: Array, *, eps: float, rtol: float | None = None) -> Factors:
     # What the factorisation itself leaves, by the usual bound for numerical rank.
     own = max(x.shape) * EPS64 * float(values[0])
     floor = max(rounding_noise(x, eps), own) if rtol is None else rtol * values[0]
-    spectrum = values[values > floor]
+    spectrum = values[values > max(floor, SMALLEST)]
 
     def directions(k: int) -> tuple[Array, Array]:
         # Copies, for a view would keep the columns that were cut off alive.
@@ -106,7 +109,7 @@ def rounding_noise(x: Array, eps: float) -> float:
     """Below this a singular value cannot be told from the rounding of what was stored."""
     n_samples = len(x)
     # Relative to the largest, as squares of huge or tiny numbers would leave the range.
-    largest = max(float(np.abs(block).max()) for block in _blocks(x)) or 1.0
+    largest = max(_largest(block) for block in _blocks(x)) or 1.0
     norms = [np.linalg.norm(block / np.float64(largest), axis=0) for block in _blocks(x)]
     return noise_of_columns(np.concatenate(norms), n_samples, eps) * largest
 
@@ -115,6 +118,12 @@ def noise_of_columns(norms: Array, n_samples: int, eps: float) -> float:
     """The same from the norms of the columns as they were stored."""
     spread = float(np.linalg.norm(norms)) * (n_samples**-0.5 + len(norms) ** -0.5)
     return eps * max(ROUNDINGS * spread, ROUNDINGS_OF_A_COLUMN * float(norms.max()))
+
+
+def _largest(block: Array) -> float:
+    """Of the real and imaginary parts: the absolute value of a complex number may overflow."""
+    parts = (block.real, block.imag) if block.dtype.kind == "c" else (block,)
+    return max(max(float(part.max()), -float(part.min())) for part in parts)
 
 
 def _blocks(x: Array) -> Iterator[Array]:
@@ -152,7 +161,13 @@ def checked(x: ArrayLike, name: str) -> tuple[Array, float]:
             f"`{name}` has {bad} values of {array.size} that are NaN or infinite. "
             "Similarities need finite activations: look for a diverged layer or a bad probe input."
         )
-    return array, eps
+    largest = max(map(_largest, _blocks(array)))
+    if largest > LARGEST:
+        raise ValueError(
+            f"`{name}` reaches {largest:.0e}, and its squares and sums leave double precision "
+            f"above {LARGEST:.0e}. Look for a diverged layer, or scale the activations."
+        )
+    return array if largest > SMALLEST else np.zeros_like(array), eps
 
 
 def thin_svd(centred: Array) -> tuple[Array, Array, Array]:

@@ -296,6 +296,30 @@ def test_scale_does_not_change_the_rank(scale):
     assert s.effective_rank == pytest.approx(factorise(x / scale).effective_rank)
 
 
+@pytest.mark.parametrize("scale", [1e-303, 1e-310, 5e-324])
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_what_has_no_reciprocal_in_double_precision_counts_as_constant(scale, dtype):
+    for offset in (0.0, scale, 1e-290):
+        assert factorise(normal(30, 4, dtype=dtype) * scale + offset).rank == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64, np.float16])
+def test_the_largest_numbers_of_a_low_precision_are_activations_like_others(dtype):
+    x = np.sign(normal(30, 4)) * (1 + 1j if dtype is np.complex64 else 1)
+    s = factorise((x * float(np.finfo(dtype).max)).astype(dtype))
+    assert s.rank == 4
+    assert s.effective_rank == pytest.approx(factorise(x).effective_rank)
+
+
+@pytest.mark.parametrize("largest", [1e303, 1.7e308, -1.7e308, 1.7e308j, np.longdouble("1e400")])
+def test_values_whose_sums_leave_double_precision_are_refused(largest):
+    message = (
+        r"`fc` reaches (1e\+303|2e\+308|inf), and its squares and sums .* above 1e\+302\. Look"
+    )
+    with pytest.raises(ValueError, match=message):
+        factorise(np.eye(30, 4) * largest, name="fc")
+
+
 @pytest.mark.parametrize("rank", [0, 3])
 @pytest.mark.parametrize(
     ("cut", "match"),
