@@ -192,10 +192,12 @@ def _pair(
 def _ridged(s: Subspace, ridge: float) -> _Side:
     if not ridge or not s.rank:
         return _Side(s, np.ones(s.rank))
-    scatter = np.sum(np.abs(s.loadings * s.singular_values) ** 2, axis=1)
+    # Relative to the largest: squares of tiny or huge activations would leave float64.
+    unit = s.singular_values[0]
+    scatter = np.sum(np.abs(s.loadings * (s.singular_values / unit)) ** 2, axis=1)
     added = ridge * scatter.max()
     s = s.keep_features(scatter >= added)
-    return _Side(s, s.singular_values / np.sqrt(s.singular_values**2 + added))
+    return _Side(s, s.singular_values / np.hypot(s.singular_values, np.sqrt(added) * unit))
 
 
 def _shrunk_cross(x: _Side, y: _Side) -> Array:

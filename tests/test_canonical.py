@@ -194,6 +194,17 @@ def test_explained_variance_cuts_both_views_first():
         np.testing.assert_allclose(rho, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-290, 1e-160, 1e160, 1e290])
+@pytest.mark.parametrize("ridge", [0.0, 1e-6, 0.1])
+def test_a_ridge_is_relative_at_the_ends_of_double_precision_too(scale, ridge):
+    x, y = pair(100, 6, 4)
+    x[:, 0] *= 0.1
+    expected = cca(x, y, ridge=ridge)
+    result = cca(x * scale, y, ridge=ridge)
+    np.testing.assert_allclose(result.correlations, expected.correlations, atol=1e-12)
+    np.testing.assert_allclose(result.x_weights * scale, expected.x_weights, atol=1e-9)
+
+
 def test_rtol_decides_what_is_noise_in_both_views():
     x, y = pair(200, 5, 5)
     x[:, 0] *= 1e-6
