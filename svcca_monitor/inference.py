@@ -12,6 +12,10 @@ from .measures import get_measure
 from .pairs import Layer, Layers, Sides, prepare
 from .subspace import Array, Subspace
 
+# Scores closer than this are one score: where all orders match perfectly (no more samples than
+# dimensions), rounding must not decide which of them is higher.
+TIE = 1e-9
+
 
 @dataclass(frozen=True, eq=False)
 class PermutationTest:
@@ -70,9 +74,9 @@ def permutation_test(
     for _ in range(n_permutations):
         null = sides.permuted(rng.permutation(sides.rows[0].n_samples)).grid()
         total += null
-        at_least += null >= observed
+        at_least += null >= observed - TIE
         finite = null[np.isfinite(null)]
-        highest_at_least += (finite.max() if finite.size else np.nan) >= observed
+        highest_at_least += (finite.max() if finite.size else np.nan) >= observed - TIE
     known = np.where(np.isfinite(observed), 1.0, np.nan)
     return PermutationTest(
         observed.reshape(shape),
@@ -98,6 +102,7 @@ def bootstrap_interval(
     Basic bootstrap interval (Davison and Hinkley 1997, §5.2) over samples, the same for all layers:
     the quantiles of the resampled values, mirrored at the observed one. Repeated samples resemble
     each other, so that resampled similarities are too high; mirroring takes that bias off.
+    Resamples that have no value, as where all samples drawn are alike, are left out.
 
     Args:
         x: One layer or several, as for `permutation_test`.
@@ -110,6 +115,7 @@ def bootstrap_interval(
 
     Returns:
         Lower and upper ends, within [0, 1], each of the shape of the grid; () for a single pair.
+        nan where the similarity is, or where no resample has a value.
 
     Raises:
         ValueError: If the measure is unknown, layers cannot be compared, or `level` is no share.
@@ -126,8 +132,13 @@ def bootstrap_interval(
         [_resampled(sides, rng.integers(n, size=n)).grid() for _ in range(n_resamples)]
     )
     tail = (1 - level) / 2
-    low, high = 2 * observed - np.quantile(values, [1 - tail, tail], axis=0)
-    return np.clip(low, 0, 1).reshape(shape), np.clip(high, 0, 1).reshape(shape)
+    ends = np.full((2, *observed.shape), np.nan)
+    known = np.isfinite(observed) & np.isfinite(values).any(axis=0)
+    if known.any():
+        quantiles = np.nanquantile(values[:, known], [1 - tail, tail], axis=0)
+        ends[:, known] = 2 * observed[known] - quantiles
+    low, high = np.clip(ends, 0, 1)
+    return low.reshape(shape), high.reshape(shape)
 
 
 def _resampled(sides: Sides, rows: Array) -> Sides:

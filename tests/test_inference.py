@@ -102,6 +102,33 @@ def test_a_constant_layer_is_nan_throughout():
     assert np.isnan(test.corrected_p_value).tolist() == [[True], [False]]
 
 
+@pytest.mark.parametrize("measure", ["cca", "cca_r2", "svcca", "pwcca"])
+def test_nothing_is_significant_where_all_orders_match_perfectly(measure):
+    # Of ten samples nine dimensions are all there is: scores differ from 1 by rounding only.
+    for seed in range(5):
+        x, y = np.random.default_rng(seed).normal(size=(2, 10, 20))
+        test = permutation_test(
+            x, y, measure=measure, n_permutations=19, explained_variance=None, seed=seed
+        )
+        assert float(test.p_value) == float(test.corrected_p_value) == 1
+
+
+@pytest.mark.parametrize("measure", ["cca", "svcca", "cka", "procrustes"])
+def test_resamples_without_a_value_are_left_out_of_the_interval(measure):
+    # Only one sample in ten differs: a third of the resamples miss it.
+    x = np.zeros((10, 2))
+    x[3] = [1.0, 2.0]
+    low, high = bootstrap_interval(x, Y[:10], measure=measure, n_resamples=40)
+    assert 0 <= low < high <= 1
+
+
+def test_an_interval_is_nan_where_no_resample_has_a_value():
+    # Debiasing leaves nothing where repeats make fewer than two samples that differ.
+    x = np.random.default_rng(0).normal(size=(3, 2))
+    low, high = bootstrap_interval(x, x, measure="cka_debiased", n_resamples=4)
+    assert np.isnan([low, high]).all()
+
+
 def test_numbers_out_of_range_are_refused():
     with pytest.raises(ValueError, match="`n_permutations` must be at least 1"):
         permutation_test(X, Y, n_permutations=0)
