@@ -20,6 +20,8 @@ Layers = Sequence[Layer] | Mapping[str, Layer]
 _CUTS = ("explained_variance", "dims", "criterion")
 # Parcels of pairs for the threads, and operations of a decomposition over those of a product.
 PARCELS, OPERATIONS = 64, 10
+# Levels of chance closer to 1 than this are 1 but for rounding.
+ROUNDING = 1e-9
 # Permutations for a chance level without a closed form: its error is a fifth of one value's spread.
 PERMUTATIONS = 25
 
@@ -65,12 +67,26 @@ class Measure:
         """The settings that choose directions of one layer."""
         return {key: settings[key] for key in _CUTS if key in settings}
 
-    def chance_of(self, x: Subspace, y: Subspace) -> float | None:
-        """Chance level of two (cut) layers; None if there is no closed form."""
+    def rest(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of the formula itself."""
+        return {key: value for key, value in settings.items() if key not in _CUTS}
+
+    def mirrors(self, settings: Mapping[str, Any]) -> bool:
+        """Whether it is symmetric with these settings."""
+        return self.symmetric or bool(settings.get("symmetric"))
+
+    def chance_of(self, x: Subspace, y: Subspace, n_samples: int | None = None) -> float | None:
+        """Chance level of two (cut) layers; None if there is no closed form.
+
+        Args:
+            x: One layer.
+            y: The other.
+            n_samples: If their factors have not a row for each.
+        """
         if self.chance is None:
             return None
         dims_x, dims_y = getattr(x, self.dims), getattr(y, self.dims)
-        return self.chance(n_samples=x.n_samples, dims_x=dims_x, dims_y=dims_y)
+        return self.chance(n_samples=n_samples or x.n_samples, dims_x=dims_x, dims_y=dims_y)
 
 
 @dataclass(frozen=True)
@@ -166,9 +182,8 @@ def prepare(
     constant = dict.fromkeys(name for name, s in layers if not s.rank)
     if constant and left and right:
         warn(f"Constant over the probe set: {', '.join(constant)}. Similarity is nan.")
-    rest = {key: value for key, value in settings.items() if key not in _CUTS}
-    mirrored = columns is None and (kind.symmetric or bool(settings.get("symmetric")))
-    return Sides(kind, left, right, rest, mirrored)
+    mirrored = columns is None and kind.mirrors(settings)
+    return Sides(kind, left, right, kind.rest(settings), mirrored)
 
 
 def all_pairs(
@@ -183,26 +198,26 @@ def all_pairs(
     """The work behind `measures.similarity_grid`."""
     sides = prepare(kind, rows, columns, rtol=rtol, options=options)
     grid = sides.grid()
-    if not adjusted or not grid.size:
-        return grid
-    chance = sides.chance()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # Chance becomes 0 and identity 1; where chance is 1, nothing can be told.
-        return np.where(chance < 1, (grid - chance) / (1 - chance), np.nan)
+    return above_chance(grid, sides.chance()) if adjusted and grid.size else grid
+
+
+def above_chance(grid: Array, chance: Array) -> Array:
+    """Similarities rescaled: chance becomes 0 and identity 1; nan where chance is 1."""
+    room = 1 - chance
+    return 1 - (1 - grid) / np.where(room > ROUNDING, room, np.nan)
 
 
 def few_samples(layers: Mapping[str, Subspace], kind: Measure, options: Mapping[str, Any]) -> str:
-    """A warning about layers with at least as many features as samples; empty if there is none.
+    """A warning about layers with as many features as centred samples span; empty if there is none.
 
     It gives the level at which two unrelated layers of that size would score.
     """
     settings = kind.settings(options)
     parts = []
     for name, s in layers.items():
-        if s.rank and s.n_features >= s.n_samples:
+        if s.rank and s.n_features >= s.n_samples - 1:
             cut = kind.cut(s, settings)
-            rest = {key: value for key, value in settings.items() if key not in _CUTS}
-            level = float(Sides(kind, [cut], [cut], rest).chance()[0, 0])
+            level = float(Sides(kind, [cut], [cut], kind.rest(settings)).chance()[0, 0])
             parts.append(
                 f"{name} has {s.n_features} features for {s.n_samples} samples "
                 f"(chance level {level:.2f})"

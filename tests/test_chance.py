@@ -170,10 +170,27 @@ def test_adjusted_similarity_is_nan_where_everything_matches_by_chance():
         assert np.isnan(similarity(x, y, measure="cca", adjusted=True))
 
 
+@pytest.mark.parametrize("measure", ["pwcca", "pls", "procrustes"])
+def test_adjusted_similarity_is_nan_where_chance_misses_one_by_rounding(measure):
+    for seed in range(20):
+        x, y = np.random.default_rng(seed).normal(size=(2, 2, 3))
+        with pytest.warns(UserWarning, match="Few samples"):
+            assert np.isnan(similarity(x, y, measure=measure, adjusted=True))
+
+
 def test_levels_by_permutation_are_the_same_at_every_call():
     [(x, y)] = independent(60, 8, 6, count=1)
     first = similarity(x, y, measure="pwcca", adjusted=True)
     assert similarity(x, y, measure="pwcca", adjusted=True) == first
+
+
+@pytest.mark.parametrize(("n_samples", "level"), [(9, 0), (8, 0), (6, 1), (5, 1)])
+def test_as_many_features_as_centred_samples_span_are_warned_of(n_samples, level, recwarn):
+    [(x, y)] = independent(n_samples, 5, 1, count=1)
+    similarity(x, y, measure="cca")
+    assert [f"x has 5 features for {n_samples}" in str(w.message) for w in recwarn] == [
+        True
+    ] * level
 
 
 def test_fewer_samples_than_features_warn_with_the_chance_level():
