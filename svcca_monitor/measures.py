@@ -140,7 +140,8 @@ def linear_cka(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
 def debiased_cka(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
     """Linear CKA with the unbiased estimator of HSIC (Song et al. 2012; Nguyen et al. 2021).
 
-    0 on average for unrelated layers, and at most 1; nan for fewer than four samples.
+    0 on average for unrelated layers, and at most 1. nan where debiasing leaves nothing of a layer:
+    with fewer than four samples, or if few samples differ from the others and that in few ways.
     """
     return similarity(x, y, measure="cka_debiased", rtol=rtol)
 
@@ -149,7 +150,8 @@ def rsa(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
     """Representational similarity analysis (Kriegeskorte et al. 2008).
 
     Pearson correlation of the off-diagonal entries of both centred linear kernels, over pairs of
-    samples; a negative correlation is no similarity and counts as 0.
+    samples; a negative correlation is no similarity and counts as 0. nan for layers in which all
+    pairs have one value: two samples, or one class for each sample.
     """
     return similarity(x, y, measure="rsa", rtol=rtol)
 
@@ -188,7 +190,9 @@ def similarity(
         **options: Options of the measure, such as `explained_variance`.
 
     Returns:
-        A number in [0, 1] (adjusted: at most 1); nan, with a warning, if a layer is constant.
+        A number in [0, 1] (adjusted and `"cka_debiased"`: at most 1); nan, with a warning, if a
+        layer is constant. nan too where the measure is not defined (`debiased_cka`, `rsa`), and,
+        adjusted, where all independent layers of these sizes score 1.
 
     Raises:
         ValueError: If the measure is unknown or the arrays cannot be compared.
@@ -224,7 +228,7 @@ def similarity_grid(
         **options: Options of the measure, such as `explained_variance`.
 
     Returns:
-        Array of shape (len(rows), len(columns)); nan where a layer is constant.
+        Array of shape (len(rows), len(columns)), nan where `similarity` is.
 
     Raises:
         ValueError: If the measure is unknown or a layer has another number of samples.
