@@ -9,9 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import crossed
 from .factors import BFLOAT16_EPS, EPS64, GRAM_NOISE, centre, noise_of_columns
+from .measures import MEASURES
 from .messages import unknown_name, warn
+from .pairs import above_chance
 from .subspace import Array, Subspace
 
 # Fourth powers and their sums must stay within float64: what is larger is refused, what varies by
@@ -21,16 +22,8 @@ LARGEST, SMALLEST = 1e60, 1e-60
 CANCELLED = 1e-12
 
 Names = Sequence[str] | None
-_CUT = {"explained_variance": None, "dims": None, "criterion": "variance"}
-# Measures that means and cross-products suffice for: the formula and its options.
-FORMULAS: dict[str, tuple[Callable[..., float], dict[str, Any]]] = {
-    "cca": (crossed.mean_correlation, _CUT),
-    "cca_r2": (crossed.mean_squared_correlation, _CUT),
-    "svcca": (crossed.mean_correlation, _CUT | {"explained_variance": 0.99}),
-    "cka": (crossed.kernel_alignment, {}),
-    "procrustes": (crossed.procrustes_cosine, {}),
-    "pls": (crossed.partial_least_squares, {}),
-}
+# Measures that means and cross-products suffice for; the others look at each sample.
+SUFFICIENT = ("cca", "cca_r2", "svcca", "pwcca", "cka", "procrustes", "pls")
 
 
 class _Stream:
@@ -124,48 +117,58 @@ class Moments(_Stream):
         """Σ (xᵢ - x̄)ᴴ (yᵢ - ȳ) over the rows i, shape (n_x_features, n_y_features)."""
         return self._products[self._columns(x), self._columns(y)].copy()
 
-    def similarity(self, x: str, y: str, *, measure: str = "svcca", **cut: Any) -> float:
-        """Similarity of two layers by name; see `similarity_grid`."""
-        return float(self.similarity_grid([x], [y], measure=measure, **cut)[0, 0])
+    def similarity(self, x: str, y: str, *, measure: str = "svcca", **options: Any) -> float:
+        """Similarity of two layers by name; see `similarity_grid`, also for the options."""
+        return float(self.similarity_grid([x], [y], measure=measure, **options)[0, 0])
 
     def similarity_grid(
-        self, rows: Names = None, columns: Names = None, *, measure: str = "svcca", **cut: Any
+        self,
+        rows: Names = None,
+        columns: Names = None,
+        *,
+        measure: str = "svcca",
+        adjusted: bool = False,
+        **options: Any,
     ) -> Array:
         """Similarities of all pairs of layers, each factorised once; nan if one is constant.
 
         Args:
             rows: Names of layers; all if left out.
             columns: The same; `rows` if left out. The shape is (len(rows), len(columns)).
-            measure: `"cca"`, `"cca_r2"`, `"svcca"`, `"cka"`, `"procrustes"` or `"pls"`.
-            **cut: Options of the measure, such as `explained_variance`.
+            measure: A name in `MEASURES`, but for `"cka_debiased"` (see `MinibatchCKA`) and
+                `"rsa"`: these look at single samples.
+            adjusted: Rescale chance to 0 and identity to 1; where chance has a closed form only.
+            **options: Options of the measure, such as `explained_variance`.
 
         Raises:
             ValueError: If a name is unknown, an option out of range, or fewer than two rows came.
             TypeError: If the measure does not take an option.
         """
-        if measure not in FORMULAS:
-            raise ValueError(unknown_name("measure", measure, FORMULAS))
-        formula, options = FORMULAS[measure]
-        for key in cut.keys() - options:
-            raise TypeError(unknown_name("option", key, options, where=f"of {measure}"))
+        known = [name for name in SUFFICIENT if MEASURES[name].chance or not adjusted]
+        if measure not in known:
+            what = "adjusted measure" if adjusted else "measure"
+            raise ValueError(unknown_name(what, measure, known, where="for moments alone"))
+        kind = MEASURES[measure]
+        settings = kind.settings(options)
         if self.n_samples < 2:
             raise ValueError(f"Similarity needs two samples at least, not {self.n_samples}.")
         left = self.names if rows is None else rows
         right = left if columns is None else columns
-        axes = {name: self._axes(name).truncate(**options | cut) for name in {*left, *right}}
+        axes = {name: kind.cut(self._axes(name), settings) for name in {*left, *right}}
         constant = sorted(name for name, s in axes.items() if not s.rank)
         if constant:
             warn(f"Constant over all batches: {', '.join(constant)}. Similarity is nan.")
-        grid = np.full((len(left), len(right)), np.nan)
+        grid, chance = np.full((2, len(left), len(right)), np.nan)
         for i, j in np.ndindex(grid.shape):
             x, y = axes[left[i]], axes[right[j]]
-            if columns is None and j < i:
+            chance[i, j] = kind.chance_of(x, y, self.n_samples)
+            if columns is None and j < i and kind.mirrors(settings):
                 grid[i, j] = grid[j, i]
             elif x.rank and y.rank:
                 to_x, to_y = (s.loadings / s.singular_values for s in (x, y))  # U = X V / S
                 cross = to_x.conj().T @ self.cross_product(left[i], right[j]) @ to_y
-                grid[i, j] = formula(cross, x, y)
-        return grid
+                grid[i, j] = kind.of_cross(cross, x, y, **kind.rest(settings))
+        return above_chance(grid, chance) if adjusted else grid
 
     def _take(self, batch: list[Array]) -> None:
         stacked = np.hstack(batch)

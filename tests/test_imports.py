@@ -25,7 +25,7 @@ TABLE = {
     "crossed": (NUMERIC, {"subspace", "canonical"}),
     "pairs": (NUMERIC, {"subspace", "messages", "parallel"}),
     "measures": (NUMERIC, {"subspace", "crossed", "pairs", "chance", "messages"}),
-    "moments": (NUMERIC, {"subspace", "crossed", "factors", "messages"}),
+    "moments": (NUMERIC, {"subspace", "pairs", "measures", "factors", "messages"}),
     "spatial": ({"numpy"}, set()),
     "fourier": (NUMERIC, {"canonical", "factors", "messages", "spatial", "subspace"}),
     "inference": (NUMERIC, {"subspace", "pairs", "measures"}),

@@ -17,10 +17,13 @@ from hypothesis import strategies as st
 
 from svcca_monitor import MEASURES, Subspace, similarity_grid, svcca
 from svcca_monitor.factors import GRAM_NOISE
-from svcca_monitor.moments import FORMULAS, Moments
+from svcca_monitor.moments import SUFFICIENT, Moments
 
 AGREEMENT = 1e-9
-WHOLE = {name: {} for name in FORMULAS} | {"svcca": {"explained_variance": 0.9, "dims": 4}}
+WHOLE = {name: {} for name in SUFFICIENT} | {
+    "svcca": {"explained_variance": 0.9, "dims": 4},
+    "pwcca": {"symmetric": True, "dims": 5},
+}
 
 
 def layers(n_samples=300, *, seed=0, dtype=np.float64):
@@ -70,9 +73,10 @@ def naive_r2(x, y):
 def assert_equals_the_whole(moments, whole, tolerance=AGREEMENT):
     assert moments.n_samples == len(next(iter(whole.values())))
     for name, options in WHOLE.items():
-        expected = similarity_grid(whole, measure=name, **options)
-        got = moments.similarity_grid(list(whole), measure=name, **options)
-        np.testing.assert_allclose(got, expected, atol=tolerance, err_msg=name)
+        for chosen in (options, {}):
+            expected = similarity_grid(whole, measure=name, **chosen)
+            got = moments.similarity_grid(list(whole), measure=name, **chosen)
+            np.testing.assert_allclose(got, expected, atol=tolerance, err_msg=name)
 
 
 def test_moments_are_means_and_centred_products_by_definition():
@@ -86,7 +90,7 @@ def test_moments_are_means_and_centred_products_by_definition():
             np.testing.assert_allclose(moments.cross_product(x, y), expected, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("name", SUFFICIENT)
 def test_similarity_of_moments_is_that_of_the_equations(name):
     whole = layers()
     value = in_batches(whole).similarity("conv", "dense", measure=name)
@@ -205,12 +209,36 @@ def test_the_cut_of_svcca_is_that_of_the_whole_data():
     assert len(set(np.round(values, 6))) == 6
 
 
-def test_options_and_formulas_are_those_of_the_measures():
-    for name, (formula, options) in FORMULAS.items():
-        assert MEASURES[name].of_cross is formula
-        assert MEASURES[name].symmetric  # half of the grid is not computed
-        assert MEASURES[name].defaults.items() <= options.items()
-        assert options.keys() - MEASURES[name].defaults <= {"criterion"}
+@pytest.mark.parametrize("name", SUFFICIENT)
+def test_adjusted_similarity_is_that_of_the_whole_data_where_chance_has_a_closed_form(name):
+    whole = layers(60)
+    moments = in_batches(whole)
+    if MEASURES[name].chance is None:
+        message = (
+            f"Unknown adjusted measure '{name}' for moments alone. .*: cca, cca_r2, svcca, cka"
+        )
+        with pytest.raises(ValueError, match=message):
+            moments.similarity_grid(measure=name, adjusted=True)
+        return
+    expected = similarity_grid(whole, measure=name, adjusted=True)
+    got = moments.similarity_grid(measure=name, adjusted=True)
+    np.testing.assert_allclose(got, expected, atol=AGREEMENT)
+    assert np.abs(got - similarity_grid(whole, measure=name))[0, 1] > 1e-3
+    one = moments.similarity("dense", "conv", measure=name, adjusted=True)
+    assert one == pytest.approx(got[1, 0], abs=1e-12)
+
+
+@pytest.mark.parametrize("name", MEASURES.keys() - SUFFICIENT)
+def test_measures_that_look_at_single_samples_are_refused(name):
+    with pytest.raises(ValueError, match=f"Unknown measure '{name}' for moments alone"):
+        in_batches(layers()).similarity("conv", "dense", measure=name)
+
+
+def test_a_grid_of_pwcca_is_not_mirrored():
+    whole = layers()
+    grid = in_batches(whole).similarity_grid(measure="pwcca")
+    assert np.abs(grid - grid.T).max() > 1e-3
+    np.testing.assert_allclose(grid, similarity_grid(whole, measure="pwcca"), atol=AGREEMENT)
 
 
 def test_directions_are_kept_down_to_the_limit_that_squares_set():
@@ -273,7 +301,7 @@ def test_constant_layers_are_nan_and_named_in_a_warning(constant, size):
     whole = layers() | {"flat": np.full((300, 4), constant), "dead": np.zeros((300, 1))}
     moments = in_batches(whole, size)
     np.testing.assert_array_equal(moments.mean("flat"), np.full(4, constant))
-    for name in FORMULAS:
+    for name in SUFFICIENT:
         with pytest.warns(UserWarning, match=r"^Constant over all batches: dead, flat\. Simil"):
             grid = moments.similarity_grid(measure=name)
         assert np.isfinite(grid[:3, :3]).all()
@@ -283,9 +311,9 @@ def test_constant_layers_are_nan_and_named_in_a_warning(constant, size):
 
 @pytest.mark.parametrize("scale", [1e-50, 1e-20, 1e20, 1e50])
 def test_scale_does_not_matter(scale):
-    expected = {name: in_batches(layers()).similarity_grid(measure=name) for name in FORMULAS}
+    expected = {name: in_batches(layers()).similarity_grid(measure=name) for name in SUFFICIENT}
     moments = in_batches({name: x * scale for name, x in layers().items()})
-    for name in FORMULAS:
+    for name in SUFFICIENT:
         np.testing.assert_allclose(moments.similarity_grid(measure=name), expected[name], atol=1e-9)
 
 
@@ -489,12 +517,13 @@ def test_unknown_names_are_answered_with_the_nearest():
         with pytest.raises(ValueError, match=re.escape(message)):
             call()
     with pytest.raises(
-        ValueError, match=r"measure 'svca'\. Did you mean 'svcca'\? .*: cca, cca_r2"
+        ValueError,
+        match=r"measure 'svca' for moments alone\. Did you mean 'svcca'\? .*: cca, cca_r2",
     ):
         moments.similarity("conv", "dense", measure="svca")
     with pytest.raises(TypeError, match="'explained_varience' of svcca. Did you mean 'explained_v"):
         moments.similarity("conv", "dense", explained_varience=0.9)
-    with pytest.raises(TypeError, match="Unknown option 'dims' of cka"):
+    with pytest.raises(TypeError, match="Unknown option 'dims' of linear_cka"):
         moments.similarity("conv", "dense", measure="cka", dims=3)
     with pytest.raises(ValueError, match="at least 1. Received: dims=0"):
         moments.similarity("conv", "dense", dims=0)
