@@ -149,3 +149,19 @@ BY_NAME = {
     "pls": pls,
     "procrustes": procrustes,
 }
+
+
+# Layers to try them on, and what turns them.
+
+
+def pair(n_samples=200, n_x=8, n_y=6, *, seed=0):
+    """Two views that share three directions, of uneven variance and with offsets."""
+    rng = np.random.default_rng(seed)
+    signal = rng.normal(size=(n_samples, 3))
+    x = signal @ rng.normal(size=(3, n_x)) + rng.normal(size=(n_samples, n_x)) + 2.0
+    y = signal @ rng.normal(size=(3, n_y)) + rng.normal(size=(n_samples, n_y))
+    return x, y * np.linspace(1, 3, n_y)
+
+
+def rotation(k, rng):
+    return np.linalg.qr(rng.normal(size=(k, k)))[0]
