@@ -165,3 +165,31 @@ def pair(n_samples=200, n_x=8, n_y=6, *, seed=0):
 
 def rotation(k, rng):
     return np.linalg.qr(rng.normal(size=(k, k)))[0]
+
+
+def normal(n_samples, n_features, *, seed=0, rank=None, dtype=np.float64):
+    """Gaussian activations, of full rank or of the given one."""
+    rng = np.random.default_rng(seed)
+    shape = (n_samples, n_features)
+    x = rng.normal(size=shape)
+    if np.issubdtype(dtype, np.complexfloating):
+        x = x + 1j * rng.normal(size=shape)
+    if rank is not None:
+        x = rng.normal(size=(n_samples, rank)) @ rng.normal(size=(rank, n_features))
+    return x.astype(dtype)
+
+
+def with_singular_values(values, *, n_samples=50, seed=0):
+    """Centred activations with these singular values."""
+    k = len(values)
+    q = np.linalg.qr(np.column_stack([np.ones(n_samples), normal(n_samples, k, seed=seed)]))[0]
+    rotation = np.linalg.qr(normal(k, k, seed=seed + 1))[0]
+    return q[:, 1:] @ np.diag(values) @ rotation
+
+
+# Of one array in memory.
+LAYOUTS = {
+    "fortran": np.asfortranarray,
+    "strided": lambda x: np.repeat(np.repeat(x, 2, axis=0), 3, axis=1)[::2, ::3],
+    "backwards": lambda x: x[::-1, ::-1].copy()[::-1, ::-1],
+}
