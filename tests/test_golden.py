@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from svcca_monitor import (
+    MinibatchCKA,
     Subspace,
     canonical_correlations,
     cca,
@@ -91,6 +92,23 @@ def test_every_synthetic_input_is_in_the_file():
 @pytest.mark.parametrize("name", SYNTHETIC)
 def test_measures_agree_with_the_golden_numbers(name):
     assert_numbers(GOLDEN["cases"][name], *SYNTHETIC[name]())
+
+
+def in_one_batch(x, y):
+    cka = MinibatchCKA()
+    cka.update({"x": x, "y": y})
+    return cka.value[0, 1]
+
+
+@pytest.mark.parametrize("name", SYNTHETIC)
+def test_one_batch_of_all_samples_gives_the_golden_debiased_cka(name):
+    golden = GOLDEN["cases"][name]["linear_cka_debiased"]
+    assert in_one_batch(*SYNTHETIC[name]()) == pytest.approx(golden, abs=1e-12)
+
+
+@needs_shared
+def test_one_batch_of_stored_activations_gives_the_golden_debiased_cka():
+    assert in_one_batch(*svhn_fc200()) == pytest.approx(0.8678531324997842, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", SYNTHETIC)
