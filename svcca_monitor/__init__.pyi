@@ -13,8 +13,10 @@ from .fourier import FourierCCAResult as FourierCCAResult
 from .fourier import Spectrum as Spectrum
 from .fourier import fourier_cca as fourier_cca
 from .inference import PermutationTest as PermutationTest
+from .inference import SimilarityIntervals as SimilarityIntervals
 from .inference import bootstrap_interval as bootstrap_interval
 from .inference import permutation_test as permutation_test
+from .inference import similarity_intervals as similarity_intervals
 from .measures import MEASURES as MEASURES
 from .measures import cca_r2 as cca_r2
 from .measures import debiased_cka as debiased_cka

@@ -34,7 +34,7 @@ def mean_correlation(cross: Array, x: Subspace, y: Subspace) -> float:
 
 def mean_squared_correlation(cross: Array, x: Subspace, y: Subspace) -> float:
     """Mean of the squared canonical correlations, without computing them."""
-    return min(1.0, float(np.sum(np.abs(cross) ** 2)) / min(cross.shape))
+    return min(1.0, _sum_of_squares(cross) / min(cross.shape))
 
 
 def projection_weighted(
@@ -51,7 +51,7 @@ def projection_weighted(
 def kernel_alignment(cross: Array, x: Subspace, y: Subspace) -> float:
     """Cosine of the two centred linear kernels."""
     sx, sy = _relative(x), _relative(y)
-    aligned = np.sum(np.abs(sx[:, None] * cross * sy) ** 2)
+    aligned = _sum_of_squares(sx[:, None] * cross * sy)
     return min(1.0, float(aligned / (np.linalg.norm(sx**2) * np.linalg.norm(sy**2))))
 
 
@@ -112,12 +112,11 @@ def _gram_sums(
     K̃ sum to -Kᵢᵢ. Without `cross`, both are the same layer.
     """
     kx, ky = (_relative(s) ** 2 for s in (x, y))
-    diagonal_x, diagonal_y = (np.abs(s.basis) ** 2 @ k for s, k in ((x, kx), (y, ky)))
     if cross is None:
         product = float(np.sum(kx**2))
     else:
         product = float(np.sum(kx[:, None] * np.abs(cross) ** 2 * ky))
-    shared = float(diagonal_x @ diagonal_y)
+    shared = float(x.gram_diagonal @ y.gram_diagonal)
     return product - shared, float(kx.sum()), float(ky.sum()), shared, x.n_samples
 
 
@@ -126,6 +125,10 @@ def _hsic(product: float, trace_x: float, trace_y: float, shared: float, n: int)
     if n < 4:
         return float("nan")
     return product + trace_x * trace_y / ((n - 1) * (n - 2)) - 2 * shared / (n - 2)
+
+
+def _sum_of_squares(a: Array) -> float:
+    return float(np.vdot(a, a).real)
 
 
 def _relative(s: Subspace) -> Array:

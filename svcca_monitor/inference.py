@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .measures import get_measure
-from .pairs import Layer, Layers, Sides, prepare
+from .pairs import Layer, Layers, Sides, prepare, rescaled
 from .subspace import Array, Subspace
 
 # Scores closer than this are one score: where all orders match perfectly (no more samples than
@@ -38,6 +38,29 @@ class PermutationTest:
     p_value: Array
     corrected_p_value: Array
     n_permutations: int
+
+
+@dataclass(frozen=True, eq=False)
+class SimilarityIntervals:
+    """A grid of similarities with its chance levels and bootstrap intervals.
+
+    Arrays have the shape of the grid. A similarity is beyond chance where `lower > chance`.
+
+    Attributes:
+        values: The similarities, those of `similarity_grid`.
+        chance: What unrelated layers would score, on the scale of `values`: 0 if adjusted.
+        lower: Lower ends of the intervals, at most `values`.
+        upper: Upper ends, at least `values`.
+        rows: Names of the layers of the rows.
+        columns: Names of the layers of the columns.
+    """
+
+    values: Array
+    chance: Array
+    lower: Array
+    upper: Array
+    rows: list[str]
+    columns: list[str]
 
 
 def permutation_test(
@@ -71,8 +94,8 @@ def permutation_test(
     observed = sides.grid()
     rng = np.random.default_rng(seed)
     at_least, highest_at_least, total = (np.zeros(observed.shape) for _ in range(3))
-    for _ in range(n_permutations):
-        null = sides.permuted(rng.permutation(sides.rows[0].n_samples)).grid()
+    orders = (rng.permutation(sides.n_samples) for _ in range(n_permutations))
+    for null in sides.permuted(orders):
         total += null
         at_least += null >= observed - TIE
         finite = null[np.isfinite(null)]
@@ -101,7 +124,8 @@ def bootstrap_interval(
 
     Basic bootstrap interval (Davison and Hinkley 1997, §5.2) over samples, the same for all layers:
     the quantiles of the resampled values, mirrored at the observed one. Repeated samples resemble
-    each other, so that resampled similarities are too high; mirroring takes that bias off.
+    each other, so that resampled similarities are too high; mirroring takes that bias off. Where
+    the bias is so large that the interval would lie below the observed value, it reaches up to it.
     Resamples that have no value, as where all samples drawn are alike, are left out.
 
     Args:
@@ -114,40 +138,82 @@ def bootstrap_interval(
         **options: Options of the measure.
 
     Returns:
-        Lower and upper ends, within [0, 1], each of the shape of the grid; () for a single pair.
-        nan where the similarity is, or where no resample has a value.
+        Lower and upper ends, within the range of the measure and around the observed value, each of
+        the shape of the grid; () for a single pair. nan where the similarity is, or where no
+        resample has a value.
 
     Raises:
         ValueError: If the measure is unknown, layers cannot be compared, or `level` is no share.
     """
+    _check(level, n_resamples)
+    sides, shape = _sides(x, y, measure, options)
+    low, high = _interval(sides, sides.grid(), level, n_resamples, seed)
+    return low.reshape(shape), high.reshape(shape)
+
+
+def similarity_intervals(
+    rows: Layers,
+    columns: Layers | None = None,
+    *,
+    measure: str = "svcca",
+    adjusted: bool = False,
+    level: float = 0.95,
+    n_resamples: int = 200,
+    seed: int = 0,
+    rtol: float | None = None,
+    **options: Any,
+) -> SimilarityIntervals:
+    """All that `similarity_grid` gives, with the chance level and an interval for each pair.
+
+    Every layer is factorised once; a resample is as dear as a grid, and of its size.
+
+    Args:
+        rows: Activations or `Subspace`s, or a mapping from layer names to them.
+        columns: The same; `rows` if left out.
+        measure: A name in `MEASURES`.
+        adjusted: Rescale values and intervals, so that chance is 0 and identity 1.
+        level: Share of resamples that an interval covers, see `bootstrap_interval`.
+        n_resamples: How many.
+        seed: The same seed gives the same resamples.
+        rtol: Relative tolerance for the numerical rank of arrays, see `Subspace.from_activations`.
+        **options: Options of the measure, such as `explained_variance`.
+
+    Raises:
+        ValueError: If the measure is unknown, layers cannot be compared, or `level` is no share.
+        TypeError: If the measure does not take an option.
+    """
+    _check(level, n_resamples)
+    sides = prepare(get_measure(measure), rows, columns, rtol=rtol, options=options)
+    values = sides.grid()
+    low, high = _interval(sides, values, level, n_resamples, seed)
+    chance = np.where(np.isfinite(values), sides.chance(), np.nan)
+    if adjusted:
+        values, low, high, chance = (rescaled(a, chance) for a in (values, low, high, chance))
+    return SimilarityIntervals(values, chance, low, high, *sides.names)
+
+
+def _check(level: float, n_resamples: int) -> None:
     if not 0.0 < level < 1.0:
         raise ValueError(f"`level` must be in (0, 1). Received: level={level}")
     if n_resamples < 2:
         raise ValueError(f"`n_resamples` must be at least 2. Received: {n_resamples}")
-    sides, shape = _sides(x, y, measure, options)
-    observed = sides.grid()
-    rng = np.random.default_rng(seed)
-    n = sides.rows[0].n_samples
-    values = np.array(
-        [_resampled(sides, rng.integers(n, size=n)).grid() for _ in range(n_resamples)]
-    )
+
+
+def _interval(
+    sides: Sides, observed: Array, level: float, n_resamples: int, seed: int
+) -> tuple[Array, Array]:
+    if not observed.size:
+        return observed, observed
+    rng, n = np.random.default_rng(seed), sides.n_samples
+    values = np.array(list(sides.resampled(rng.integers(n, size=n) for _ in range(n_resamples))))
+    # A resample of few samples may be constant in a layer: it says nothing, and is left out.
+    known = np.isfinite(values).any(axis=0)
     tail = (1 - level) / 2
-    ends = np.full((2, *observed.shape), np.nan)
-    known = np.isfinite(observed) & np.isfinite(values).any(axis=0)
-    if known.any():
-        quantiles = np.nanquantile(values[:, known], [1 - tail, tail], axis=0)
-        ends[:, known] = 2 * observed[known] - quantiles
-    low, high = np.clip(ends, 0, 1)
-    return low.reshape(shape), high.reshape(shape)
-
-
-def _resampled(sides: Sides, rows: Array) -> Sides:
-    return replace(
-        sides,
-        rows=[s.resampled(rows) if s.rank else s for s in sides.rows],
-        columns=[s.resampled(rows) if s.rank else s for s in sides.columns],
-        mirrored=False,
-    )
+    known &= np.isfinite(observed)
+    quantiles = np.nanquantile(np.where(known, values, 0.0), [1 - tail, tail], axis=0)
+    low, high = np.where(known, 2 * observed - quantiles, np.nan)
+    bounds = sides.kind.lowest, 1.0
+    return np.minimum(np.clip(low, *bounds), observed), np.maximum(np.clip(high, *bounds), observed)
 
 
 def _sides(

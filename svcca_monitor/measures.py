@@ -11,7 +11,8 @@ from typing import Any
 from . import crossed
 from .chance import cka_mean, r2_mean, unbiased_mean, wachter_mean
 from .messages import unknown_name, warn
-from .pairs import Layer, Layers, Measure, all_pairs, few_samples
+from .pairs import Layer, Layers, Measure, all_pairs
+from .sample_size import few_samples
 from .subspace import Array, Criterion, as_subspace
 
 
@@ -303,6 +304,7 @@ MEASURES: dict[str, Measure] = {
         symmetric=True,
         reference="Nguyen et al. 2021, arXiv:2010.15327",
         chance=unbiased_mean,
+        lowest=float("-inf"),
     ),
     "rsa": Measure(
         rsa,

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from .factors import BFLOAT16_EPS, EPS64, GRAM_NOISE, centre, noise_of_columns
 from .measures import MEASURES
 from .messages import unknown_name, warn
-from .pairs import above_chance
+from .pairs import rescaled
 from .subspace import Array, Subspace
 
 # Fourth powers and their sums must stay within float64: what is larger is refused, what varies by
@@ -168,7 +168,7 @@ class Moments(_Stream):
                 to_x, to_y = (s.loadings / s.singular_values for s in (x, y))  # U = X V / S
                 cross = to_x.conj().T @ self.cross_product(left[i], right[j]) @ to_y
                 grid[i, j] = kind.of_cross(cross, x, y, **kind.rest(settings))
-        return above_chance(grid, chance) if adjusted else grid
+        return rescaled(grid, chance) if adjusted else grid
 
     def _take(self, batch: list[Array]) -> None:
         stacked = np.hstack(batch)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ PARCELS, OPERATIONS = 64, 10
 ROUNDING = 1e-9
 # Permutations for a chance level without a closed form: its error is a fifth of one value's spread.
 PERMUTATIONS = 25
+# Orders or resamples of the samples that are drawn before the threads begin: bounds the memory.
+DRAWN = 32
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Measure:
         reference: Where it is defined.
         chance: Mean for independent views, from n_samples, dims_x, dims_y; None if unknown.
         dims: Attribute of `Subspace` with the dimensions that chance depends on.
+        lowest: No value is below this.
     """
 
     function: Callable[..., float]
@@ -50,6 +54,7 @@ class Measure:
     reference: str
     chance: Callable[..., float] | None = None
     dims: str = "rank"
+    lowest: float = 0.0
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults, updated with what was given. TypeError for an option it does not take."""
@@ -98,14 +103,18 @@ class Sides:
         rows: Layers of the rows.
         columns: Layers of the columns.
         rest: Options of the formula.
+        names: Of the rows and of the columns.
         mirrored: Whether both sets are one and the grid is symmetric.
+        stacks: The bases of the rows and of the columns side by side, if they are at hand.
     """
 
     kind: Measure
     rows: list[Subspace]
     columns: list[Subspace]
     rest: dict[str, Any]
+    names: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
     mirrored: bool = False
+    stacks: tuple[Array, Array] | None = None
 
     def grid(self) -> Array:
         """Similarities of all pairs; nan where a layer is constant."""
@@ -118,7 +127,8 @@ class Sides:
         ]
         if not at:
             return grid
-        cross = _stacked(self.rows, self.columns)
+        left, right = self.stacks or (_stack(self.rows), _stack(self.columns))
+        cross = _blocks(left.conj().T @ right, self.rows, self.columns)
         ranks = [(self.rows[i].rank, self.columns[j].rank) for i, j in at]
         parcels, costs = _parcels(at, [a * b * min(a, b) for a, b in ranks])
 
@@ -135,24 +145,59 @@ class Sides:
                     grid[j, i] = value
         return grid
 
-    def permuted(self, order: Array) -> Sides:
-        """The same with the samples of all row layers in another order."""
-        rows = [replace(s, basis=s.basis[order]) for s in self.rows]
-        return replace(self, rows=rows, mirrored=False)
+    def permuted(self, orders: Iterable[Array]) -> Iterator[Array]:
+        """The grid with the samples of all row layers in another order, for each of the orders."""
+        stacks = (_stack(self.rows), _stack(self.columns))
+        ends = np.cumsum([0, *(s.rank for s in self.rows)])
 
-    def chance(self) -> Array:
+        def grid(order: Array) -> Array:
+            left = stacks[0][order]
+            bases = (left[:, a:b] for a, b in pairwise(ends))
+            rows = [replace(s, basis=basis) for s, basis in zip(self.rows, bases, strict=True)]
+            return replace(self, rows=rows, mirrored=False, stacks=(left, stacks[1])).grid()
+
+        return self._each(grid, orders)
+
+    def resampled(self, draws: Iterable[Array]) -> Iterator[Array]:
+        """The grid with some of the samples, repeats included, for each of the draws."""
+
+        def grid(draw: Array) -> Array:
+            layers = {id(s): s for s in (*self.rows, *self.columns)}
+            new = {key: s.resampled(draw) if s.rank else s for key, s in layers.items()}
+            rows, columns = ([new[id(s)] for s in side] for side in (self.rows, self.columns))
+            return replace(self, rows=rows, columns=columns, stacks=None).grid()
+
+        return self._each(grid, draws)
+
+    def _each(self, function: Callable[[Array], Array], draws: Iterable[Array]) -> Iterator[Array]:
+        """`map(function, draws)` in threads: a whole grid each, as they never wait for another."""
+        ranks = [sum(s.rank for s in side) for side in (self.rows, self.columns)]
+        cost = 2.0 * self.n_samples * ranks[0] * ranks[1]
+        drawn = iter(draws)
+        while batch := list(islice(drawn, DRAWN)):
+            yield from in_parallel(function, batch, [cost] * len(batch))
+
+    @property
+    def n_samples(self) -> int:
+        """Number of probe examples."""
+        return (self.rows + self.columns)[0].n_samples if self.rows + self.columns else 0
+
+    def level(self) -> Array:
+        """Chance level of each pair in closed form; nan where there is none."""
+        levels = [[self.kind.chance_of(x, y) for y in self.columns] for x in self.rows]
+        return np.array(levels, dtype=np.float64).reshape(len(self.rows), len(self.columns))
+
+    def chance(self, permutations: int = PERMUTATIONS) -> Array:
         """What each pair would score if its samples did not belong together.
 
         In closed form where there is one, or else the mean over some seeded permutations, one for
         all pairs at a time.
         """
-        if self.kind.chance is not None:
-            levels = [[self.kind.chance_of(x, y) for y in self.columns] for x in self.rows]
-            return np.array(levels, dtype=np.float64).reshape(len(self.rows), len(self.columns))
+        if self.kind.chance is not None or not (self.rows and self.columns):
+            return self.level()
         rng = np.random.default_rng(0)
-        n_samples = self.rows[0].n_samples
-        grids = [self.permuted(rng.permutation(n_samples)).grid() for _ in range(PERMUTATIONS)]
-        return np.mean(grids, axis=0)
+        orders = (rng.permutation(self.n_samples) for _ in range(permutations))
+        return np.mean(list(self.permuted(orders)), axis=0)
 
 
 def prepare(
@@ -183,7 +228,7 @@ def prepare(
     if constant and left and right:
         warn(f"Constant over the probe set: {', '.join(constant)}. Similarity is nan.")
     mirrored = columns is None and kind.mirrors(settings)
-    return Sides(kind, left, right, kind.rest(settings), mirrored)
+    return Sides(kind, left, right, kind.rest(settings), (row_names, column_names), mirrored)
 
 
 def all_pairs(
@@ -198,36 +243,13 @@ def all_pairs(
     """The work behind `measures.similarity_grid`."""
     sides = prepare(kind, rows, columns, rtol=rtol, options=options)
     grid = sides.grid()
-    return above_chance(grid, sides.chance()) if adjusted and grid.size else grid
+    return rescaled(grid, sides.chance()) if adjusted and grid.size else grid
 
 
-def above_chance(grid: Array, chance: Array) -> Array:
-    """Similarities rescaled: chance becomes 0 and identity 1; nan where chance is 1."""
+def rescaled(values: Array, chance: Array) -> Array:
+    """Values with chance at 0 and identity at 1; nan where chance is 1, and nothing can be told."""
     room = 1 - chance
-    return 1 - (1 - grid) / np.where(room > ROUNDING, room, np.nan)
-
-
-def few_samples(layers: Mapping[str, Subspace], kind: Measure, options: Mapping[str, Any]) -> str:
-    """A warning about layers with as many features as centred samples span; empty if there is none.
-
-    It gives the level at which two unrelated layers of that size would score.
-    """
-    settings = kind.settings(options)
-    parts = []
-    for name, s in layers.items():
-        if s.rank and s.n_features >= s.n_samples - 1:
-            cut = kind.cut(s, settings)
-            level = float(Sides(kind, [cut], [cut], kind.rest(settings)).chance()[0, 0])
-            parts.append(
-                f"{name} has {s.n_features} features for {s.n_samples} samples "
-                f"(chance level {level:.2f})"
-            )
-    if not parts:
-        return ""
-    return (
-        f"Few samples: {'; '.join(parts)}. Unrelated layers score at chance level: take 5 to 10 "
-        "probe examples for each feature."
-    )
+    return 1 - (1 - values) / np.where(room > ROUNDING, room, np.nan)
 
 
 def _cut_layers(
@@ -257,9 +279,12 @@ def _cost(layer: Layer) -> float:
     return float(np.prod(shape) * min(shape)) if len(shape) == 2 else 0.0
 
 
-def _stacked(left: list[Subspace], right: list[Subspace]) -> Callable[[int, int], Array]:
-    """The product of all bases at once; gives the block of a pair."""
-    cross = np.hstack([s.basis for s in left]).conj().T @ np.hstack([s.basis for s in right])
+def _stack(layers: list[Subspace]) -> Array:
+    return np.hstack([s.basis for s in layers])
+
+
+def _blocks(cross: Array, left: list[Subspace], right: list[Subspace]) -> Callable[..., Array]:
+    """Gives the block of a pair of layers in the product of all bases at once."""
     rows, columns = (np.cumsum([0, *(s.rank for s in side)]) for side in (left, right))
     return lambda i, j: cross[rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
 

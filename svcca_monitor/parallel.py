@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -14,6 +15,8 @@ Result = TypeVar("Result")
 
 # Below this many floating-point operations in all, starting threads costs more than they save.
 WORTH_IT = 2e8
+# Set in the threads of a pool: what they do in turn starts no threads of its own.
+_worker = threading.local()
 
 
 def in_parallel(
@@ -32,9 +35,17 @@ def in_parallel(
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    if min(cores, len(items)) < 2 or sum(costs) < WORTH_IT:
+    inside = getattr(_worker, "inside", False)
+    if inside or min(cores, len(items)) < 2 or sum(costs) < WORTH_IT:
         return [function(item) for item in items]
     order = sorted(range(len(items)), key=lambda i: -costs[i])
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores) as pool:
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(cores, initializer=_enter) as pool,
+    ):
         futures = {i: pool.submit(function, items[i]) for i in order}
         return [futures[i].result() for i in range(len(items))]
+
+
+def _enter() -> None:
+    _worker.inside = True

@@ -7,10 +7,12 @@ expensive part, ``X - mean = U S Vᴴ``, is paid once a snapshot and never per p
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import solve_triangular
 
 from .factors import EPS64, by_gram, by_svd, checked
 from .messages import unknown_name
@@ -22,6 +24,8 @@ Criterion = Literal["variance", "singular_values"]
 SINGLE = float(np.finfo(np.float32).eps)
 # … down to directions of this size relative to the largest, where its basis is good to 1e-10.
 GRAM_REACH = 1e-3
+# Of columns that were orthonormal before a draw of samples: below this they came to depend.
+DEPENDENT = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +127,13 @@ class Subspace:
         share = (self.singular_values / self.singular_values[0]) ** 2
         return float(share.sum() ** 2 / np.sum(share**2))
 
+    @cached_property
+    def gram_diagonal(self) -> Array:
+        """Squared norms of the centred samples in units of the largest σ², shape (n_samples,)."""
+        if not self.rank:
+            return np.zeros(self.n_samples)
+        return np.abs(self.basis) ** 2 @ (self.singular_values / self.singular_values[0]) ** 2
+
     def truncate(
         self,
         *,
@@ -160,8 +171,29 @@ class Subspace:
         Args:
             rows: Indices of samples, shape (m,), at least two.
         """
-        part = Subspace.from_activations(self.basis[rows] * self.singular_values)
-        return replace(part, loadings=self.loadings @ part.loadings)
+        part = self.basis[rows]
+        offset = part.mean(axis=0)
+        part = part - offset
+        try:
+            root = np.linalg.cholesky(part.conj().T @ part).conj().T
+        except np.linalg.LinAlgError:
+            root = np.zeros((1, 1))
+        if np.diagonal(root).real.min() < DEPENDENT:
+            found = Subspace.from_activations(part * self.singular_values)
+            return replace(found, loadings=self.loadings @ found.loadings, mean=self._mean(offset))
+        # A draw of orthonormal columns is so well conditioned that its Gram matrix tells all.
+        rotation, values, loadings_h = np.linalg.svd(root * self.singular_values)
+        return Subspace(
+            basis=part @ solve_triangular(root, rotation),
+            singular_values=values,
+            loadings=self.loadings @ loadings_h.conj().T,
+            mean=self._mean(offset),
+            spectrum=values,
+        )
+
+    def _mean(self, offset: Array) -> Array:
+        """Mean of each feature where the mean of the basis is not 0, but `offset`."""
+        return self.mean + (offset * self.singular_values) @ self.loadings.conj().T
 
     def keep_features(self, kept: Array) -> Subspace:
         """The factorisation of the neurons where `kept` is true; the others become constant.

@@ -7,8 +7,16 @@ import numpy as np
 import oracle
 import pytest
 
-from svcca_monitor import MEASURES, Subspace, canonical_correlations, chance_level, similarity
+from svcca_monitor import (
+    MEASURES,
+    Subspace,
+    canonical_correlations,
+    chance_level,
+    permutation_test,
+    similarity,
+)
 from svcca_monitor.chance import CLOSED_FORMS, wachter_mean
+from svcca_monitor.sample_size import own_level
 
 SIZES = [(100, 50, 50), (100, 10, 60), (150, 20, 20), (80, 50, 60), (60, 5, 54), (300, 30, 90)]
 
@@ -205,3 +213,28 @@ def test_fewer_samples_than_features_warn_with_the_chance_level():
         similarity(y, x, measure="cka")
     with pytest.warns(UserWarning, match=r"for 30 samples \(chance level [01]\.\d\d\)"):
         similarity(x, y, measure="pwcca")
+
+
+@pytest.mark.parametrize(
+    ("measure", "options"),
+    [("pls", {}), ("procrustes", {}), ("rsa", {}), ("pwcca", {"explained_variance": 0.8})],
+)
+def test_the_level_in_a_warning_is_that_of_many_permutations_of_all_neurons(measure, options):
+    rng = np.random.default_rng(3)
+    wide = np.maximum(rng.normal(size=(100, 10)) @ rng.normal(size=(10, 700)), 0)
+    kind = MEASURES[measure]
+    level = own_level(kind, Subspace.from_activations(wide), kind.settings(options))
+    test = permutation_test(wide, wide, measure=measure, n_permutations=100, **options)
+    assert level == pytest.approx(float(test.chance), abs=0.01)
+
+
+def test_a_layer_that_spans_everything_is_at_level_one_where_affine_maps_do_not_count():
+    rng = np.random.default_rng(3)
+    wide, other = rng.normal(size=(2, 40, 300))
+    space = Subspace.from_activations(wide)
+    kind = MEASURES["pwcca"]
+    assert own_level(kind, space, kind.settings({})) == 1
+    with pytest.warns(UserWarning, match="Few samples"):
+        assert similarity(wide, other, measure="pwcca") == pytest.approx(1, abs=1e-9)
+    # The negative control: a cut layer does not span everything.
+    assert own_level(kind, space, kind.settings({"dims": 20})) < 0.9

@@ -24,7 +24,8 @@ TABLE = {
     "canonical": (NUMERIC, {"subspace"}),
     "crossed": (NUMERIC, {"subspace", "canonical"}),
     "pairs": (NUMERIC, {"subspace", "messages", "parallel"}),
-    "measures": (NUMERIC, {"subspace", "crossed", "pairs", "chance", "messages"}),
+    "sample_size": (NUMERIC, {"subspace", "pairs"}),
+    "measures": (NUMERIC, {"subspace", "crossed", "pairs", "sample_size", "chance", "messages"}),
     "moments": (NUMERIC, {"subspace", "pairs", "measures", "factors", "messages"}),
     "spatial": ({"numpy"}, set()),
     "fourier": (NUMERIC, {"canonical", "factors", "messages", "spatial", "subspace"}),
@@ -53,9 +54,9 @@ TABLE = {
             "activations",
             "measures",
             "messages",
-            "pairs",
             "probe",
             "run",
+            "sample_size",
             "schedule",
             "subspace",
             "callbacks.capture",
@@ -100,7 +101,10 @@ TABLE = {
     ),
     "cli": (
         {"typer", "rich"},
-        {"run", "dynamics", "plots", "display", "experiments.config", "experiments.train"},
+        {
+            *("run dynamics plots display".split()),
+            *("experiments.config experiments.train".split()),
+        },
     ),
 }
 
@@ -225,6 +229,7 @@ def test_the_exported_names_are_the_promised_names():
     promised = {
         *("Subspace canonical_correlations cca mean_cca cca_r2 svcca pwcca linear_cka".split()),
         *("debiased_cka rsa pls permutation_test bootstrap_interval PermutationTest".split()),
+        *("similarity_intervals SimilarityIntervals".split()),
         *("procrustes similarity similarity_grid MEASURES chance_level CCAResult".split()),
         *("fourier_cca FourierCCAResult Spectrum fourier_resize resize_bilinear".split()),
         *("fold_space stride_space Moments MinibatchCKA".split()),

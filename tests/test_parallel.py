@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from svcca_monitor import parallel, similarity_grid
+from svcca_monitor import parallel, permutation_test, similarity_grid, similarity_intervals
 
 
 def blas_threads():
@@ -51,3 +51,27 @@ def test_a_grid_is_the_same_in_threads(two_cores, monkeypatch, measure):
     serial = similarity_grid(layers, measure=measure)
     monkeypatch.setattr(parallel, "WORTH_IT", 0.0)
     np.testing.assert_allclose(similarity_grid(layers, measure=measure), serial, atol=1e-13)
+
+
+def test_work_inside_a_thread_starts_no_other_threads(two_cores):
+    def outer(_):
+        inner = parallel.in_parallel(lambda _: threading.current_thread().name, range(4), [1e9] * 4)
+        return threading.current_thread().name, set(inner)
+
+    for name, inner in parallel.in_parallel(outer, range(4), [1e9] * 4):
+        assert inner == {name}
+
+
+@pytest.mark.parametrize("measure", ["svcca", "pwcca", "cka_debiased"])
+def test_tests_and_intervals_are_the_same_in_threads(two_cores, monkeypatch, measure):
+    rng = np.random.default_rng(0)
+    layers = [rng.normal(size=(60, w)) for w in (4, 9, 5)]
+
+    def found():
+        test = permutation_test(layers, layers, measure=measure, n_permutations=40)
+        return test.p_value, test.chance, similarity_intervals(layers, n_resamples=40).lower
+
+    serial = found()
+    monkeypatch.setattr(parallel, "WORTH_IT", 0.0)
+    for threaded, expected in zip(found(), serial, strict=True):
+        np.testing.assert_allclose(threaded, expected, atol=1e-12)

@@ -211,3 +211,38 @@ def test_values_whose_sums_leave_double_precision_are_refused(largest):
     )
     with pytest.raises(ValueError, match=message):
         factorise(np.eye(30, 4) * largest, name="fc")
+
+
+@pytest.mark.parametrize("rank", [0, 3])
+@pytest.mark.parametrize(
+    ("cut", "match"),
+    [
+        ({"criterion": "bogus"}, "Unknown criterion 'bogus'"),
+        ({"explained_variance": 7}, r"must be in \(0, 1\]"),
+        ({"dims": 2.5}, "whole number, at least 1. Received: dims=2.5"),
+        ({"dims": float("nan")}, "whole number"),
+    ],
+)
+def test_cuts_out_of_range_are_refused_whatever_the_rank(rank, cut, match):
+    x = np.random.default_rng(0).normal(size=(30, 3)) * (rank > 0)
+    with pytest.raises(ValueError, match=match):
+        factorise(x).truncate(**cut)
+
+
+@pytest.mark.parametrize("kind", ["real", "complex", "ill-conditioned", "more features"])
+def test_a_resample_is_the_factorisation_of_those_rows(kind):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 50 if kind == "more features" else 5)) + 3
+    if kind == "complex":
+        x = x + 1j * rng.normal(size=x.shape)
+    if kind == "ill-conditioned":
+        x = x * np.logspace(0, -8, 5)
+    rows = rng.integers(60, size=60)
+    found = Subspace.from_activations(x).resampled(rows)
+    centred = x[rows] - x[rows].mean(axis=0)
+    built = found.basis * found.singular_values @ found.loadings.conj().T
+    np.testing.assert_allclose(built, centred, atol=1e-12)
+    np.testing.assert_allclose(found.mean, x[rows].mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(found.basis.conj().T @ found.basis, np.eye(found.rank), atol=1e-10)
+    expected = np.linalg.svd(centred, compute_uv=False)[: found.rank]
+    np.testing.assert_allclose(found.singular_values, expected, rtol=1e-6)

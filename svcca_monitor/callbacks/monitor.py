@@ -19,9 +19,9 @@ from .. import schedule
 from ..activations import Representation
 from ..measures import get_measure
 from ..messages import warn
-from ..pairs import few_samples
 from ..probe import ProbeSet
 from ..run import Run, RunMismatchError
+from ..sample_size import few_samples
 from ..schedule import Due, Schedule
 from ..subspace import Subspace
 from .capture import Capture
