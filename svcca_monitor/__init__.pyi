@@ -5,7 +5,6 @@ from .canonical import canonical_correlations as canonical_correlations
 from .canonical import cca as cca
 from .chance import chance_level as chance_level
 from .dynamics import compare as compare
-from .dynamics import convergence as convergence
 from .dynamics import learning_dynamics as learning_dynamics
 from .dynamics import pane as pane
 from .dynamics import trajectory as trajectory
@@ -38,6 +37,7 @@ from .run import Run as Run
 from .run import RunFormatError as RunFormatError
 from .run import RunMismatchError as RunMismatchError
 from .schedule import log_spaced as log_spaced
+from .settling import convergence as convergence
 from .spatial import fold_space as fold_space
 from .spatial import fourier_resize as fourier_resize
 from .spatial import resize_bilinear as resize_bilinear

@@ -101,7 +101,8 @@ def _print_convergence(
     console: Console, opened: Run, *, measure: str | None, reference: str
 ) -> None:
     from .display import convergence_table
-    from .dynamics import convergence, learning_dynamics
+    from .dynamics import learning_dynamics
+    from .settling import convergence
 
     name, options = _measure(opened, measure)
     curves = learning_dynamics(opened, _reference(reference), measure=name, **options)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from .measures import get_measure, similarity_grid
+from .inference import similarity_intervals
+from .measures import get_measure
 from .messages import unknown_name
+from .pairs import prepare, rescaled
 from .probe import ProbeMismatchError
 from .run import Run
-from .subspace import Subspace
+from .subspace import Array, Subspace
+
+Snapshot = dict[str, Subspace]
 
 REFERENCES = ("final", "initial", "previous")
-# A layer counts as converged while its similarity to the end stays above this.
-CONVERGED = 0.9
 
 
 def learning_dynamics(
@@ -38,8 +39,9 @@ def learning_dynamics(
         **options: Options of the measure.
 
     Returns:
-        Array (step, layer) with coordinates `epoch` and `depth`. The first step is nan against
-        `"previous"`.
+        Array (step, layer) with coordinates `epoch`, `depth` and `chance`, what unrelated layers
+        would score (0 if adjusted; nan for a measure without a closed form). The first step is nan
+        against `"previous"`.
 
     Raises:
         ValueError: If the run has no snapshot, or a name is unknown.
@@ -47,23 +49,24 @@ def learning_dynamics(
     """
     steps = _steps(run)
     fixed = None if reference == "previous" else run.snapshot(_reference_step(run, reference))
-    values = np.full((len(steps), len(run.layers)), np.nan)
-    before: dict[str, Subspace] = {}
-    for i, step in enumerate(steps):
+    found = []
+    before: Snapshot = {}
+    for step in steps:
         now = run.snapshot(step)
         other = before if fixed is None else fixed
-        values[i] = layer_similarities(
-            run.layers, now, other, measure=measure, adjusted=adjusted, **options
+        found.append(
+            _layer_by_layer(run.layers, now, other, measure=measure, adjusted=adjusted, **options)
         )
         before = now
     return xr.DataArray(
-        values,
+        [each["similarity"] for each in found],
         dims=("step", "layer"),
         coords={
             "step": steps,
             "layer": run.layers,
             "epoch": ("step", run.epochs),
             "depth": ("layer", np.arange(len(run.layers))),
+            "chance": (("step", "layer"), [each["chance"] for each in found]),
         },
         name="similarity",
         attrs={"measure": measure, "reference": str(reference), "adjusted": int(adjusted)},
@@ -77,6 +80,7 @@ def pane(
     *,
     measure: str = "svcca",
     adjusted: bool = False,
+    interval: float | None = None,
     **options: Any,
 ) -> xr.DataArray:
     """Similarity of every layer at a step to every layer at a reference step.
@@ -88,10 +92,14 @@ def pane(
             layers of one moment.
         measure: A name in `MEASURES`.
         adjusted: Rescale, so that chance is 0 and identity 1.
-        **options: Options of the measure.
+        interval: Share of resampled probe sets that bootstrap intervals cover, such as 0.95.
+        **options: Options of the measure and, with an interval, `n_resamples` and `seed`.
 
     Returns:
-        Array (layer, reference_layer); nan where a snapshot lacks the layer.
+        Array (layer, reference_layer); nan where a snapshot lacks the layer. Of the same dimensions
+        are the coordinates `chance`, what unrelated layers would score (0 if adjusted; nan for a
+        measure without a closed form, unless there is an interval), and, with an interval, `lower`
+        and `upper`, its ends.
 
     Raises:
         ValueError: If the run has no snapshot, or a name is unknown.
@@ -99,18 +107,27 @@ def pane(
     """
     now = _reference_step(run, step)
     then = _reference_step(run, reference, before=now)
-    rows, columns = run.snapshot(now), run.snapshot(then)
-    grid = similarity_grid(rows, columns, measure=measure, adjusted=adjusted, **options)
+    rows = run.snapshot(now)
+    columns = rows if then == now else run.snapshot(then)
+    grids = _graded(
+        rows,
+        None if then == now else columns,
+        measure=measure,
+        adjusted=adjusted,
+        interval=interval,
+        **options,
+    )
     # A layer that was left out of a snapshot keeps its place, so that panes can be laid together.
     names = run.layers
-    full = np.full((len(names), len(names)), np.nan)
-    full[np.ix_([names.index(r) for r in rows], [names.index(c) for c in columns])] = grid
-    return xr.DataArray(
-        full,
-        dims=("layer", "reference_layer"),
-        coords={"layer": names, "reference_layer": names},
-        name="similarity",
-        attrs={"measure": measure, "step": now, "reference": then, "adjusted": int(adjusted)},
+    above, beside = ([names.index(name) for name in side] for side in (rows, columns))
+    return _labelled(
+        {key: _placed(grid, above, beside, len(names)) for key, grid in grids.items()},
+        {"layer": names, "reference_layer": names},
+        measure=measure,
+        step=now,
+        reference=then,
+        adjusted=int(adjusted),
+        interval=interval,
     )
 
 
@@ -118,6 +135,8 @@ def trajectory(
     run: Run, layer: str, *, measure: str = "svcca", adjusted: bool = False, **options: Any
 ) -> xr.DataArray:
     """Similarity of one layer at every step to itself at every other: array (step, other_step).
+
+    With the coordinate `chance`, as in `pane`.
 
     Raises:
         ValueError: If the run has no such layer, or a name is unknown.
@@ -127,19 +146,19 @@ def trajectory(
     steps = _steps(run)
     snapshots = [run.snapshot(step) for step in steps]
     known = [i for i, snapshot in enumerate(snapshots) if layer in snapshot]
-    grid = np.full((len(steps), len(steps)), np.nan)
-    grid[np.ix_(known, known)] = similarity_grid(
+    grids = _graded(
         {str(steps[i]): snapshots[i][layer] for i in known},
+        None,
         measure=measure,
         adjusted=adjusted,
         **options,
     )
-    return xr.DataArray(
-        grid,
-        dims=("step", "other_step"),
-        coords={"step": steps, "other_step": steps},
-        name="similarity",
-        attrs={"measure": measure, "layer": layer, "adjusted": int(adjusted)},
+    return _labelled(
+        {key: _placed(grid, known, known, len(steps)) for key, grid in grids.items()},
+        {"step": steps, "other_step": steps},
+        measure=measure,
+        layer=layer,
+        adjusted=int(adjusted),
     )
 
 
@@ -150,9 +169,12 @@ def compare(
     step: int | str = "final",
     measure: str = "svcca",
     adjusted: bool = False,
+    interval: float | None = None,
     **options: Any,
 ) -> xr.DataArray:
     """Similarity of every layer of one run to every layer of another: array (layer_a, layer_b).
+
+    With the coordinates `chance` and, with an interval, `lower` and `upper`, as in `pane`.
 
     Raises:
         ProbeMismatchError: If the runs were taken on different probe sets.
@@ -161,97 +183,85 @@ def compare(
         raise ProbeMismatchError(run_a.probe_fingerprint, run_b.probe_fingerprint, str(run_a.path))
     a = run_a.snapshot(_reference_step(run_a, step))
     b = run_b.snapshot(_reference_step(run_b, step))
-    return xr.DataArray(
-        similarity_grid(a, b, measure=measure, adjusted=adjusted, **options),
-        dims=("layer_a", "layer_b"),
-        coords={"layer_a": list(a), "layer_b": list(b)},
-        name="similarity",
-        attrs={"measure": measure, "step": str(step), "adjusted": int(adjusted)},
+    return _labelled(
+        _graded(a, b, measure=measure, adjusted=adjusted, interval=interval, **options),
+        {"layer_a": list(a), "layer_b": list(b)},
+        measure=measure,
+        step=str(step),
+        adjusted=int(adjusted),
+        interval=interval,
     )
 
 
-def convergence(
-    run: Run,
-    *,
-    threshold: float = CONVERGED,
-    layers: Sequence[str] | None = None,
-    measure: str = "svcca",
-    adjusted: bool = False,
-    **options: Any,
-) -> xr.Dataset:
-    """When each layer settled, and whether the layers settled from the bottom up.
+def _layer_by_layer(
+    names: Sequence[str], now: Snapshot, other: Snapshot, **options: Any
+) -> dict[str, Array]:
+    """What `_graded` gives of each layer and itself in another snapshot; nan where either lacks it.
 
-    Args:
-        run: The run.
-        threshold: A layer has converged from the first snapshot after which its similarity to the
-            final one never falls below this.
-        layers: Names or globs of the layers to look at; all if left out.
-        measure: A name in `MEASURES`.
-        adjusted: Rescale, so that chance is 0 and identity 1.
-        **options: Options of the measure.
-
-    Returns:
-        Dataset with, for each layer, `convergence_epoch` and `area_under_curve` (mean similarity
-        to the final snapshot over training, by the trapezoidal rule) and `chance_level` (what
-        unrelated layers of its final size would score; nan if unknown), and two numbers:
-        `bottom_up_index`, Kendall's τ between depth and area under the curve, and its `p_value`.
-        −1: the deeper a layer, the later it settles. nan with fewer than two layers or snapshots.
-
-    Raises:
-        ValueError: If the run has no snapshot, or a name is unknown.
+    Arrays have the shape (len(names),).
     """
-    from scipy.stats import kendalltau
-
-    curves = learning_dynamics(
-        run, reference="final", measure=measure, adjusted=adjusted, **options
-    )
-    if layers is not None:
-        curves = curves.sel(layer=_matching(run.layers, layers))
-    names = curves["layer"].values.tolist()
-    values, epochs = curves.values, curves["epoch"].values
-    settled = np.array([_first_settled(column, epochs, threshold) for column in values.T])
-    span = epochs[-1] - epochs[0]
-    area = np.trapezoid(values, epochs, axis=0) / span if span else np.full(values.shape[1], np.nan)
-    known = np.isfinite(area)
-    tau, p_value = np.nan, np.nan
-    # Kendall's τ is undefined for a single layer or where all areas are equal.
-    if known.sum() > 1 and np.ptp(area[known]) > 0:
-        tau, p_value = kendalltau(curves["depth"].values[known], area[known])
-    return xr.Dataset(
-        {
-            "convergence_epoch": ("layer", settled),
-            "area_under_curve": ("layer", area),
-            "chance_level": ("layer", _chance_levels(run, names, measure, options)),
-            "bottom_up_index": float(tau),
-            "p_value": float(p_value),
-        },
-        coords={"layer": curves["layer"], "depth": curves["depth"]},
-        attrs={"measure": measure, "threshold": threshold, "adjusted": int(adjusted)},
-    )
-
-
-def layer_similarities(
-    names: Sequence[str],
-    now: dict[str, Subspace],
-    other: dict[str, Subspace],
-    *,
-    measure: str = "svcca",
-    adjusted: bool = False,
-    **options: Any,
-) -> np.ndarray:
-    """Similarity of each layer to itself in another snapshot; nan where either lacks it."""
-    values = np.full(len(names), np.nan)
+    found = {key: np.full(len(names), np.nan) for key in ("similarity", "chance")}
     for i, name in enumerate(names):
         if name in now and name in other:
-            grid = similarity_grid(
-                {name: now[name]},
-                {name: other[name]},
-                measure=measure,
-                adjusted=adjusted,
-                **options,
+            pair = _graded({name: now[name]}, {name: other[name]}, **options)
+            for key, values in found.items():
+                values[i] = pair[key][0, 0]
+    return found
+
+
+def _graded(
+    rows: Snapshot,
+    columns: Snapshot | None,
+    *,
+    measure: str,
+    adjusted: bool,
+    interval: float | None = None,
+    **options: Any,
+) -> dict[str, Array]:
+    """`similarity` and `chance` of all pairs and, with an interval, its ends `lower` and `upper`.
+
+    Without an interval, and not adjusted, chance is nan for a measure without a closed form.
+    """
+    if interval is not None:
+        if not 0.0 < interval < 1.0:
+            raise ValueError(
+                f"`interval` is a share in (0, 1), such as 0.95. Received: interval={interval}"
             )
-            values[i] = grid[0, 0]
-    return values
+        found = similarity_intervals(
+            rows, columns, measure=measure, adjusted=adjusted, level=interval, **options
+        )
+        ends = {"lower": found.lower, "upper": found.upper}
+        return {"similarity": found.values, "chance": found.chance, **ends}
+    sides = prepare(get_measure(measure), rows, columns, options=options)
+    values = sides.grid()
+    chance = sides.chance() if adjusted else sides.level()
+    if adjusted:
+        values, chance = rescaled(values, chance), rescaled(chance, chance)
+    return {"similarity": values, "chance": chance}
+
+
+def _labelled(
+    grids: dict[str, Array],
+    coords: dict[str, Sequence[Any]],
+    **attrs: Any,
+) -> xr.DataArray:
+    """The similarities, with what else is known of each pair as coordinates."""
+    dims = tuple(coords)
+    beside = {key: (dims, grid) for key, grid in grids.items() if key != "similarity"}
+    return xr.DataArray(
+        grids["similarity"],
+        dims=dims,
+        coords={**coords, **beside},
+        name="similarity",
+        attrs={key: value for key, value in attrs.items() if value is not None},
+    )
+
+
+def _placed(grid: Array, rows: Sequence[int], columns: Sequence[int], size: int) -> Array:
+    """A grid in its places of a larger one of nan."""
+    full = np.full((size, size), np.nan)
+    full[np.ix_(rows, columns)] = grid
+    return full
 
 
 def _steps(run: Run) -> list[int]:
@@ -275,32 +285,3 @@ def _reference_step(run: Run, reference: str | int, before: int | None = None) -
     if reference not in steps:
         raise KeyError(f"The run has no snapshot of step {reference}. Steps: {steps}.")
     return int(reference)
-
-
-def _matching(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(unknown_name("layer", pattern, names))
-    return [name for name in names if any(fnmatchcase(name, p) for p in patterns)]
-
-
-def _chance_levels(
-    run: Run, names: Sequence[str], measure: str, options: dict[str, Any]
-) -> list[float]:
-    kind = get_measure(measure)
-    settings = kind.settings(options)
-    final = run.snapshot(run.steps[-1])
-    levels = []
-    for name in names:
-        cut = kind.cut(final[name], settings) if name in final else None
-        level = None if cut is None else kind.chance_of(cut, cut)
-        levels.append(float("nan") if level is None else level)
-    return levels
-
-
-def _first_settled(curve: np.ndarray, epochs: np.ndarray, threshold: float) -> float:
-    """Epoch from which the curve stays at or above the threshold; nan if it has no value."""
-    if not np.isfinite(curve[-1]):
-        return float("nan")
-    below = np.flatnonzero(~(curve >= threshold))
-    return float(epochs[below[-1] + 1 if len(below) else 0])

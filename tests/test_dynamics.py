@@ -89,7 +89,7 @@ def test_the_area_is_the_mean_height_of_the_curve(made_run):
 
 
 def test_convergence_asks_for_staying_above_the_threshold(made_run):
-    from svcca_monitor.dynamics import _first_settled
+    from svcca_monitor.settling import _first_settled
 
     epochs = np.array([0.0, 1.0, 2.0, 3.0])
     assert _first_settled(np.array([0.95, 0.5, 0.92, 1.0]), epochs, 0.9) == 2.0

@@ -35,8 +35,9 @@ TABLE = {
     "run": ({"numpy", "safetensors"}, {"subspace", "probe", "files"}),
     "dynamics": (
         NUMERIC | {"xarray"},
-        {"run", "measures", "subspace", "probe", "messages"},
+        {"run", "inference", "measures", "pairs", "subspace", "probe", "messages"},
     ),
+    "settling": (NUMERIC | {"xarray"}, {"dynamics", "run", "measures", "messages"}),
     "callbacks.__init__": (set(), set()),
     "callbacks.selection": ({"keras"}, {"messages"}),
     "callbacks.capture": (
@@ -102,7 +103,7 @@ TABLE = {
     "cli": (
         {"typer", "rich"},
         {
-            *("run dynamics plots display".split()),
+            *("run dynamics settling plots display".split()),
             *("experiments.config experiments.train".split()),
         },
     ),

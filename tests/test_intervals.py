@@ -8,10 +8,14 @@ from svcca_monitor import (
     Subspace,
     bootstrap_interval,
     chance_level,
+    compare,
+    learning_dynamics,
+    pane,
     permutation_test,
     similarity,
     similarity_grid,
     similarity_intervals,
+    trajectory,
 )
 
 RNG = np.random.default_rng(0)
@@ -177,3 +181,75 @@ def test_numbers_out_of_range_are_refused():
         similarity_intervals(LAYERS, n_resamples=1)
     with pytest.raises(TypeError, match="'explained_varience' of svcca"):
         similarity_intervals(LAYERS, explained_varience=0.9)
+
+
+def test_a_pane_of_a_stored_run_carries_chance_and_interval(made_run):
+    run = made_run()
+    grid = pane(run, 1, interval=0.9, n_resamples=30)
+    now, then = run.snapshot(1), run.snapshot(4)
+    found = similarity_intervals(now, then, level=0.9, n_resamples=30)
+    for name in ("chance", "lower", "upper"):
+        assert grid[name].dims == ("layer", "reference_layer")
+        np.testing.assert_array_equal(grid[name], getattr(found, name))
+    assert ((grid["lower"] <= grid) & (grid <= grid["upper"])).all()
+    assert grid.attrs["interval"] == 0.9
+    # `low` has nearly settled at step 1, `high` is still as unlike its end as another layer.
+    above = (grid["lower"] > grid["chance"]).sel
+    assert above(layer="low", reference_layer="low")
+    assert not above(layer="low", reference_layer="high")
+    np.testing.assert_array_equal(grid, pane(run, 1))
+
+
+def test_the_chance_of_panes_and_curves_is_known_where_it_has_a_closed_form(made_run):
+    run = made_run()
+    dims = [s.truncate(explained_variance=0.99).rank for s in run.snapshot(4).values()]
+    level = chance_level("svcca", n_samples=200, dims_x=dims[0], dims_y=dims[0])
+    arrays = (pane(run, 2), compare(run, run), trajectory(run, "mid"), learning_dynamics(run))
+    for found in arrays:
+        assert found["chance"].dims == found.dims
+        assert found["chance"].values[0, 0] == pytest.approx(level)
+        assert "lower" not in found.coords
+        assert "interval" not in found.attrs
+    assert np.isnan(pane(run, 2, measure="pwcca")["chance"]).all()
+    assert np.isfinite(pane(run, 2, measure="pwcca", interval=0.95, **FEW)["chance"]).all()
+
+
+def test_the_chance_of_adjusted_panes_and_curves_is_zero(made_run):
+    run = made_run()
+    for options in ({}, {"measure": "pwcca"}):
+        adjusted = {**options, "adjusted": True}
+        arrays = (pane(run, 2, **adjusted), learning_dynamics(run, **adjusted))
+        for found in arrays:
+            assert (found["chance"] == 0).all()
+
+
+def test_an_adjusted_pane_has_its_interval_on_the_same_scale(made_run):
+    run = made_run()
+    grid = pane(run, 1, adjusted=True, interval=0.95, **FEW)
+    plain = pane(run, 1, interval=0.95, **FEW)
+    expected = (plain["lower"] - plain["chance"]) / (1 - plain["chance"])
+    np.testing.assert_allclose(grid["lower"], expected, atol=1e-12)
+    np.testing.assert_array_equal(grid, pane(run, 1, adjusted=True))
+
+
+def test_two_runs_are_compared_with_intervals(made_run, tmp_path):
+    run, other = made_run(), made_run(tmp_path / "other")
+    grid = compare(run, other, interval=0.95, **FEW)
+    assert grid["lower"].dims == ("layer_a", "layer_b")
+    np.testing.assert_allclose(np.diagonal(grid["lower"]), 1, atol=1e-6)
+    assert (grid["upper"] - grid["lower"]).values[0, 1] > 0.01
+
+
+def test_a_layer_left_out_of_a_snapshot_has_neither_chance_nor_interval(made_run):
+    run = made_run(steps=(0, 1))
+    layers = run.snapshot(1)
+    del layers["mid"]
+    run.write_snapshot(2, layers, epoch=2)
+    grid = pane(run, 2, 0, interval=0.95, **FEW)
+    for name in ("chance", "lower", "upper"):
+        assert np.isnan(grid[name]).values.tolist() == [[False] * 3, [True] * 3, [False] * 3]
+
+
+def test_a_size_of_interval_that_is_no_share_is_refused(made_run):
+    with pytest.raises(ValueError, match=r"`interval` is a share .* Received: interval=95"):
+        pane(made_run(), 1, interval=95)
