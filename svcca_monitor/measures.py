@@ -24,10 +24,11 @@ def mean_cca(
     dims: int | None = None,
     rtol: float | None = None,
 ) -> float:
-    """Mean canonical correlation over min(rank_x, rank_y) directions (Raghu et al. 2017).
+    """Mean canonical correlation of all directions.
 
-    Invariant to every invertible affine map of either layer. `nan`, with a warning, if a layer is
-    constant. Arguments and errors are those of `canonical_correlations`.
+    Over min(rank_x, rank_y) of them (Raghu et al. 2017). Invariant to every invertible affine map
+    of either layer. `nan`, with a warning, if a layer is constant. Arguments and errors are those
+    of `canonical_correlations`.
     """
     return similarity(
         x, y, measure="cca", rtol=rtol, explained_variance=explained_variance, dims=dims
@@ -42,7 +43,10 @@ def cca_r2(
     dims: int | None = None,
     rtol: float | None = None,
 ) -> float:
-    """Mean squared canonical correlation ‖Uₓᴴ U_y‖²_F / min(rank_x, rank_y) (Kornblith 2019)."""
+    """Mean squared canonical correlation.
+
+    ‖Uₓᴴ U_y‖²_F / min(rank_x, rank_y), for orthonormal bases U (Kornblith et al. 2019).
+    """
     return similarity(
         x, y, measure="cca_r2", rtol=rtol, explained_variance=explained_variance, dims=dims
     )
@@ -57,11 +61,12 @@ def svcca(
     dims: int | None = None,
     rtol: float | None = None,
 ) -> float:
-    """Singular vector canonical correlation analysis (Raghu et al. 2017, §2).
+    """Mean canonical correlation of the directions that hold 99 % of the variance.
 
-    Keeps of each layer the fewest leading directions that reach `explained_variance` of the total,
-    then takes the mean canonical correlation over the smaller number of directions. Invariant to
-    rotations, isotropic scale and shift, not to affine maps: the cut sees variance.
+    Singular vector canonical correlation analysis (Raghu et al. 2017, §2). Keeps of each layer the
+    fewest leading directions that reach `explained_variance` of the total, then takes the mean
+    canonical correlation over the smaller number of directions. Invariant to rotations, isotropic
+    scale and shift, not to affine maps: the cut sees variance.
 
     Args:
         x: Activations of shape (n_samples, n_features), or their `Subspace`.
@@ -103,8 +108,9 @@ def pwcca(
     dims: int | None = None,
     rtol: float | None = None,
 ) -> float:
-    """Projection weighted canonical correlation (Morcos et al. 2018, §2.1).
+    """Canonical correlations weighted by how much of the first layer they account for.
 
+    Projection weighted canonical correlation (Morcos et al. 2018, §2.1):
     Σ αᵢ ρᵢ with αᵢ ∝ Σⱼ |⟨hᵢ, zⱼ⟩|, where hᵢ are the orthonormal canonical variates of x and zⱼ its
     centred neurons. Asymmetric: the weights come from x. Inside a tie of correlations the
     definition leaves the hᵢ free to turn; here they are the principal axes of x within the tie
@@ -134,40 +140,49 @@ def pwcca(
 
 
 def linear_cka(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
-    """Linear centred kernel alignment ‖XᵀY‖²_F / (‖XᵀX‖_F ‖YᵀY‖_F) (Kornblith et al. 2019)."""
+    """Linear centred kernel alignment.
+
+    ‖XᵀY‖²_F / (‖XᵀX‖_F ‖YᵀY‖_F) for centred activations X, Y (Kornblith et al. 2019).
+    """
     return similarity(x, y, measure="cka", rtol=rtol)
 
 
 def debiased_cka(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
-    """Linear CKA with the unbiased estimator of HSIC (Song et al. 2012; Nguyen et al. 2021).
+    """Linear centred kernel alignment by an unbiased estimator.
 
-    0 on average for unrelated layers, and at most 1. nan where debiasing leaves nothing of a layer:
-    with fewer than four samples, or if few samples differ from the others and that in few ways.
+    Of HSIC, see Song et al. 2012 and Nguyen et al. 2021: 0 on average for unrelated layers, and at
+    most 1. nan where debiasing leaves nothing of a layer: with fewer than four samples, or if few
+    samples differ from the others and that in few ways.
     """
     return similarity(x, y, measure="cka_debiased", rtol=rtol)
 
 
 def rsa(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
-    """Representational similarity analysis (Kriegeskorte et al. 2008).
+    """Correlation of the similarities between examples.
 
-    Pearson correlation of the off-diagonal entries of both centred linear kernels, over pairs of
-    samples; a negative correlation is no similarity and counts as 0. nan for layers in which all
-    pairs have one value: two samples, or one class for each sample.
+    Representational similarity analysis (Kriegeskorte et al. 2008). Pearson correlation of the
+    off-diagonal entries of both centred linear kernels, over pairs of samples; a negative
+    correlation is no similarity and counts as 0. nan for layers in which all pairs have one value:
+    two samples, or one class for each sample.
     """
     return similarity(x, y, measure="rsa", rtol=rtol)
 
 
 def pls(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
-    """Partial least squares: correlation along the directions of most covariance.
+    """Correlation along the directions of most covariance.
 
-    Σ σᵢ rᵢ / Σ σᵢ, with σᵢ the singular values of XᵀY and rᵢ the correlation of the activations
-    projected on the i-th pair of singular vectors (Wold 1985; widths may differ).
+    Partial least squares: Σ σᵢ rᵢ / Σ σᵢ, with σᵢ the singular values of XᵀY and rᵢ the correlation
+    of the activations projected on the i-th pair of singular vectors (Wold 1985; widths may
+    differ).
     """
     return similarity(x, y, measure="pls", rtol=rtol)
 
 
 def procrustes(x: Layer, y: Layer, *, rtol: float | None = None) -> float:
-    """Procrustes similarity ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F), the cosine of Williams et al. 2021."""
+    """Cosine after the best rotation.
+
+    Procrustes similarity ‖XᵀY‖_* / (‖X‖_F ‖Y‖_F) for centred X, Y (Williams et al. 2021).
+    """
     return similarity(x, y, measure="procrustes", rtol=rtol)
 
 
