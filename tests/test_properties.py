@@ -228,7 +228,7 @@ def test_tests_and_intervals_of_any_layers_are_within_their_bounds(name, data):
     else:
         assert 1 / 6 <= test.p_value <= test.corrected_p_value <= 1
         assert np.isnan(test.chance) or test.chance <= 1
-        assert np.isnan([low, high]).all() or 0 <= low <= high <= 1
+        assert np.isnan([low, high]).all() or MEASURES[name].lowest <= low <= high <= 1
 
 
 @examples(60)
