@@ -6,11 +6,13 @@ and both subspaces.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 
 from .canonical import clipped
+from .kernels import Formula, Sums
 from .subspace import Array, Subspace
 
 # Correlations closer than this are one correlation: the rounding of bases kept in float32 moves
@@ -18,8 +20,6 @@ from .subspace import Array, Subspace
 TIE = 1e-7
 # Eigenvalues are known to 1e-15 or so: the root of one above this to 1e-10.
 SMALLEST_SQUARE = 1e-10
-# Sums over kernels whose largest eigenvalue is 1 that differ from 0 by no more than rounding.
-NOTHING = 1e-10
 
 
 def mean_correlation(cross: Array, x: Subspace, y: Subspace) -> float:
@@ -41,18 +41,33 @@ def projection_weighted(
     cross: Array, x: Subspace, y: Subspace, *, symmetric: bool = False
 ) -> float:
     """Correlations weighted by how much of the neurons of x each variate accounts for."""
-    u, correlations, vh = np.linalg.svd(cross, full_matrices=False)
+    u, correlations, v = _canonical(cross)
     value = _weighted_mean(correlations, u, x)
     if symmetric:
-        value = (value + _weighted_mean(correlations, vh.conj().T, y)) / 2
+        value = (value + _weighted_mean(correlations, v, y)) / 2
     return value
 
 
-def kernel_alignment(cross: Array, x: Subspace, y: Subspace) -> float:
-    """Cosine of the two centred linear kernels."""
-    sx, sy = _relative(x), _relative(y)
-    aligned = _sum_of_squares(sx[:, None] * cross * sy)
-    return min(1.0, float(aligned / (np.linalg.norm(sx**2) * np.linalg.norm(sy**2))))
+def _canonical(cross: Array) -> tuple[Array, Array, Array]:
+    """Thin singular value decomposition, right vectors as columns."""
+    if cross.shape[0] > cross.shape[1]:
+        v, correlations, u = _canonical(cross.conj().T)
+        return u, correlations, v
+    squares, u = np.linalg.eigh(cross @ cross.conj().T)
+    if squares[0] < SMALLEST_SQUARE:
+        u, correlations, vh = np.linalg.svd(cross, full_matrices=False)
+        return u, correlations, vh.conj().T
+    correlations, u = np.sqrt(squares[::-1]), u[:, ::-1]
+    return u, correlations, cross.conj().T @ (u / correlations)
+
+
+def of_kernels(formula: Formula) -> Callable[[Array, Subspace, Subspace], float]:
+    """A formula for two kernels, as a function of the cross product."""
+
+    def of_cross(cross: Array, x: Subspace, y: Subspace) -> float:
+        return formula(_sums(cross, x, y), _sums(None, x, x), _sums(None, y, y))
+
+    return of_cross
 
 
 def procrustes_cosine(cross: Array, x: Subspace, y: Subspace) -> float:
@@ -60,30 +75,6 @@ def procrustes_cosine(cross: Array, x: Subspace, y: Subspace) -> float:
     sx, sy = _relative(x), _relative(y)
     nuclear = np.sum(np.linalg.svd(sx[:, None] * cross * sy, compute_uv=False))
     return min(1.0, float(nuclear / (np.linalg.norm(sx) * np.linalg.norm(sy))))
-
-
-def debiased_kernel_alignment(cross: Array, x: Subspace, y: Subspace) -> float:
-    """Alignment with the unbiased estimator of HSIC (Song et al. 2012): 0 on average at chance."""
-    norms = _hsic(*_gram_sums(None, x, x)), _hsic(*_gram_sums(None, y, y))
-    if not min(norms) > NOTHING:
-        return float("nan")  # so little is shared with itself that the estimate is below 0
-    return min(1.0, _hsic(*_gram_sums(cross, x, y)) / float(np.sqrt(norms[0] * norms[1])))
-
-
-def similarity_of_dissimilarities(cross: Array, x: Subspace, y: Subspace) -> float:
-    """Pearson correlation of the off-diagonal entries of both centred kernels; 0 if negative."""
-    n = x.n_samples
-    covariance, variance_x, variance_y = (
-        product - trace_a * trace_b / (n * (n - 1))
-        for product, trace_a, trace_b, _, _ in (
-            _gram_sums(cross, x, y),
-            _gram_sums(None, x, x),
-            _gram_sums(None, y, y),
-        )
-    )
-    if min(variance_x, variance_y) <= NOTHING:
-        return float("nan")  # two samples have one distance: nothing to correlate
-    return float(np.clip(covariance / np.sqrt(variance_x * variance_y), 0.0, 1.0))
 
 
 def partial_least_squares(cross: Array, x: Subspace, y: Subspace) -> float:
@@ -103,28 +94,15 @@ def partial_least_squares(cross: Array, x: Subspace, y: Subspace) -> float:
     return min(1.0, float(np.sum(covariances**2 / spread) / covariances.sum()))
 
 
-def _gram_sums(
-    cross: Array | None, x: Subspace, y: Subspace
-) -> tuple[float, float, float, float, int]:
-    """Of the centred Gram matrices K and L without their diagonals, in units of their largest σ².
-
-    Returns Σ K̃L̃ over pairs, tr K, tr L, Σ KᵢᵢLᵢᵢ and n. The rows of K sum to 0, so that those of
-    K̃ sum to -Kᵢᵢ. Without `cross`, both are the same layer.
-    """
+def _sums(cross: Array | None, x: Subspace, y: Subspace) -> Sums:
+    """In units of the largest σ² of each. Without `cross`, both are the same layer."""
     kx, ky = (_relative(s) ** 2 for s in (x, y))
     if cross is None:
         product = float(np.sum(kx**2))
     else:
         product = float(np.sum(kx[:, None] * np.abs(cross) ** 2 * ky))
     shared = float(x.gram_diagonal @ y.gram_diagonal)
-    return product - shared, float(kx.sum()), float(ky.sum()), shared, x.n_samples
-
-
-def _hsic(product: float, trace_x: float, trace_y: float, shared: float, n: int) -> float:
-    """Unbiased HSIC of two kernels, times n (n - 3); nan for fewer than four samples."""
-    if n < 4:
-        return float("nan")
-    return product + trace_x * trace_y / ((n - 1) * (n - 2)) - 2 * shared / (n - 2)
+    return Sums(product, float(kx.sum()), float(ky.sum()), shared, x.n_samples)
 
 
 def _sum_of_squares(a: Array) -> float:

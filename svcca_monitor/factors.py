@@ -2,7 +2,7 @@
 
 Factorising the data keeps every direction that double precision can tell; condition numbers up to
 1e9 need it. The Gram matrix is several times faster, but squares the condition number: it serves
-where activations came in single precision and only leading directions are asked for.
+activations that came in single precision, whose rounding hides what it loses.
 """
 
 from __future__ import annotations
@@ -29,6 +29,11 @@ GRAM_NOISE = 1e-7
 # Sums over samples and features of larger numbers leave double precision, and so do the reciprocals
 # of smaller ones: a layer or direction of no more than that counts as constant.
 LARGEST, SMALLEST = 1e302, 1e-302
+# Directions down to this size relative to the largest have a basis from it that is good to 1e-10;
+# a second pass mends the basis below that.
+GRAM_REACH = 1e-3
+# Four terms of a series in E leave some E⁴ / 4: below this, no more than rounding.
+SERIES = 1e-3
 # Columns in one block of a wide layer: blocks bound the memory beside the layer itself.
 BLOCK = 2048
 
@@ -40,13 +45,24 @@ class Factors:
     Attributes:
         spectrum: Descending, shape (rank,).
         mean: Of each feature, shape (n_features,).
-        directions: Gives the first k left and right singular vectors, (n_samples, k) and
-            (n_features, k).
+        basis: Gives the first k left singular vectors, (n_samples, k).
+        loadings: Gives the first k right singular vectors, (n_features, k).
+        complete: Whether the spectrum ends at the noise, not at what could be computed.
+        reach: The basis is as good as double precision down to this size relative to the largest.
     """
 
     spectrum: Array
     mean: Array
-    directions: Callable[[int], tuple[Array, Array]]
+    basis: Callable[[int], Array]
+    loadings: Callable[[int], Array]
+    complete: bool = True
+    reach: float = 0.0
+
+    def serve(self, k: int) -> bool:
+        """Whether they are right for the first k directions; for all, if there are no more."""
+        if k == len(self.spectrum) and not self.complete:
+            return False
+        return not k or bool(self.spectrum[k - 1] >= self.reach * self.spectrum[0])
 
 
 def by_svd(x: Array, *, eps: float, rtol: float | None = None) -> Factors:
@@ -56,53 +72,105 @@ def by_svd(x: Array, *, eps: float, rtol: float | None = None) -> Factors:
     # What the factorisation itself leaves, by the usual bound for numerical rank.
     own = max(x.shape) * EPS64 * float(values[0])
     floor = max(rounding_noise(x, eps), own) if rtol is None else rtol * values[0]
-    spectrum = values[values > max(floor, SMALLEST)]
-
-    def directions(k: int) -> tuple[Array, Array]:
+    return Factors(
+        values[values > max(floor, SMALLEST)],
+        mean,
         # Copies, for a view would keep the columns that were cut off alive.
-        return basis[:, :k].copy(), loadings_h[:k].conj().T.copy()
-
-    return Factors(spectrum, mean, directions)
+        basis=lambda k: basis[:, :k].copy(),
+        loadings=lambda k: loadings_h[:k].conj().T.copy(),
+    )
 
 
 def by_gram(x: Array, *, eps: float, rtol: float | None = None) -> Factors:
     """Factorise the smaller Gram matrix, in double precision; wide layers block by block."""
-    n_samples, n_features = x.shape
-    wide = n_features > n_samples
-    if wide:
-        mean = np.concatenate([centre(block)[1] for block in _blocks(x)])
-        gram = sum(part @ part.conj().T for part in (centre(block)[0] for block in _blocks(x)))
-    else:
-        centred, mean = centre(x)
-        gram = centred.conj().T @ centred
+    return _by_kernel(x, eps, rtol) if x.shape[1] > len(x) else _by_covariance(x, eps, rtol)
+
+
+def _by_covariance(x: Array, eps: float, rtol: float | None) -> Factors:
+    centred, mean = centre(x)
+    gram = centred.conj().T @ centred
+    squares = gram.diagonal().real
+    alive = squares > 0
+    if not alive.all() and alive.any():
+        centred, gram = centred[:, alive], gram[np.ix_(alive, alive)]
+    stored = np.sqrt(squares + len(x) * np.abs(mean) ** 2)
+    spectrum, vectors, complete = _eigen(gram, noise_of_columns(stored, len(x), eps), rtol)
+
+    def basis(k: int) -> Array:
+        u = centred @ (vectors[:, :k] / spectrum[:k])
+        if k and spectrum[k - 1] < GRAM_REACH * spectrum[0]:
+            u = orthonormalised(u)
+        return u
+
+    def loadings(k: int) -> Array:
+        full = np.zeros((len(mean), k), vectors.dtype)
+        full[alive if len(vectors) < len(mean) else slice(None)] = vectors[:, :k]
+        return full
+
+    return Factors(spectrum, mean, basis, loadings, complete)
+
+
+def _by_kernel(x: Array, eps: float, rtol: float | None) -> Factors:
+    n_samples = len(x)
+    kernel = np.zeros((n_samples, n_samples), np.complex128 if x.dtype.kind == "c" else np.float64)
+    means, norms = [], []
+    for block in _blocks(x):
+        part, mean = centre(block)
+        kernel += part @ part.conj().T
+        means.append(mean)
+        squares = np.einsum("ij,ij->j", part, part.conj()).real
+        norms.append(np.sqrt(squares + n_samples * np.abs(mean) ** 2))
+    noise = noise_of_columns(np.concatenate(norms), n_samples, eps)
+    spectrum, vectors, complete = _eigen(kernel, noise, rtol)
+
+    def loadings(k: int) -> Array:
+        scaled = vectors[:, :k] / spectrum[:k]
+        parts = [centre(block)[0].conj().T @ scaled for block in _blocks(x)]
+        return np.concatenate(parts)
+
+    mean = np.concatenate(means)
+    return Factors(spectrum, mean, lambda k: vectors[:, :k].copy(), loadings, complete, GRAM_REACH)
+
+
+def _eigen(gram: Array, noise: float, rtol: float | None) -> tuple[Array, Array, bool]:
+    """Singular values, vectors, and whether no value above the noise is missing."""
     eigenvalues, vectors = np.linalg.eigh(gram)
     values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
-    vectors = vectors[:, ::-1]
-    floor = max(rounding_noise(x, eps), GRAM_NOISE * float(values[0]))
-    spectrum = values[values > (floor if rtol is None else max(floor, rtol * values[0]))]
+    lost = GRAM_NOISE * float(values[0])
+    floor = noise if rtol is None else max(noise, rtol * float(values[0]))
+    spectrum = values[values > max(floor, lost)]
+    return spectrum, vectors[:, ::-1], bool(lost <= floor or len(spectrum) == len(values))
 
-    def directions(k: int) -> tuple[Array, Array]:
-        kept, scaled = vectors[:, :k].copy(), vectors[:, :k] / spectrum[:k]
-        if not wide:
-            return centred @ scaled, kept
-        parts = [centre(block)[0].conj().T @ scaled for block in _blocks(x)]
-        return kept, np.concatenate(parts)
 
-    return Factors(spectrum, mean, directions)
+def orthonormalised(u: Array) -> Array:
+    """The nearest orthonormal columns to almost orthonormal ones, of the same span.
+
+    With UᴴU = I + E these are U (I + E)^(-1/2) (Löwdin 1950, J. Chem. Phys. 18:365), by its series.
+    """
+    while True:
+        e = u.conj().T @ u
+        e[np.diag_indices(len(e))] -= 1.0
+        e2 = e @ e
+        u = u - u @ (e / 2 - 0.375 * e2 + 0.3125 * (e @ e2))
+        if np.linalg.norm(e) < SERIES:
+            return u
 
 
 def centre(x: Array) -> tuple[Array, Array]:
     """Centred columns in double precision, and their means."""
-    matrix = x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
     # The mean of a constant column is rounded, and the remainder would pass for a direction.
-    constant = (matrix == matrix[:1]).all(axis=0)
+    constant = (x == x[:1]).all(axis=0)
+    matrix = x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
     mean = matrix.mean(axis=0)
     matrix -= mean
-    # Far from 0 the mean is rounded by more than the numbers differ: once more, near 0.
-    rest = matrix.mean(axis=0)
-    matrix -= rest
-    matrix[:, constant] = 0.0
-    return matrix, mean + rest
+    if matrix.dtype == x.dtype:
+        # Far from 0 the mean is rounded by more than the numbers differ: once more, near 0.
+        rest = matrix.mean(axis=0)
+        matrix -= rest
+        mean += rest
+    if constant.any():
+        matrix[:, constant] = 0.0
+    return matrix, mean
 
 
 def rounding_noise(x: Array, eps: float) -> float:

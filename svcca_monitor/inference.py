@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .measures import get_measure
-from .pairs import Layer, Layers, Sides, prepare, rescaled
+from .pairs import Sides, prepare, rescaled
+from .preparation import Layer, Layers
 from .subspace import Array, Subspace
 
 # Scores closer than this are one score: where all orders match perfectly (no more samples than

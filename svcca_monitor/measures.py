@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import crossed
+from . import crossed, kernels
 from .chance import cka_mean, r2_mean, unbiased_mean, wachter_mean
+from .definition import Measure
 from .messages import unknown_name, warn
-from .pairs import Layer, Layers, Measure, all_pairs
+from .pairs import all_pairs
+from .preparation import Layer, Layers
 from .sample_size import few_samples
 from .subspace import Array, Criterion, as_subspace
 
@@ -300,34 +302,38 @@ MEASURES: dict[str, Measure] = {
         frozenset({"scale", "shift", "permutation", "affine of y", "orthogonal of y"}),
         symmetric=False,
         reference="Morcos et al. 2018, arXiv:1806.05759",
+        of_neurons=True,
     ),
     "cka": Measure(
         linear_cka,
-        crossed.kernel_alignment,
+        crossed.of_kernels(kernels.alignment),
         {},
         _RIGID,
         symmetric=True,
         reference="Kornblith et al. 2019, arXiv:1905.00414",
         chance=cka_mean,
         dims="effective_rank",
+        of_kernels=kernels.alignment,
     ),
     "cka_debiased": Measure(
         debiased_cka,
-        crossed.debiased_kernel_alignment,
+        crossed.of_kernels(kernels.debiased_alignment),
         {},
         _RIGID,
         symmetric=True,
         reference="Nguyen et al. 2021, arXiv:2010.15327",
         chance=unbiased_mean,
         lowest=float("-inf"),
+        of_kernels=kernels.debiased_alignment,
     ),
     "rsa": Measure(
         rsa,
-        crossed.similarity_of_dissimilarities,
+        crossed.of_kernels(kernels.correlation_of_entries),
         {},
         _RIGID,
         symmetric=True,
         reference="Kriegeskorte et al. 2008, doi:10.3389/neuro.06.004.2008",
+        of_kernels=kernels.correlation_of_entries,
     ),
     "pls": Measure(
         pls,

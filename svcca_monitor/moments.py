@@ -213,7 +213,8 @@ class Moments(_Stream):
         # out at some 3 eps (2,000 features), well under the 45 eps that 1e-7 is when squared.
         floor = max(noise, GRAM_NOISE * float(values[0]), SMALLEST)
         k = int(np.count_nonzero(values > floor))
-        return Subspace(np.eye(k), values[:k], vectors[:, :k], mean, values[:k])
+        rows = max(self._widths.values())  # as many for all, as for samples
+        return Subspace(np.eye(rows, k), values[:k], vectors[:, :k], mean, values[:k])
 
 
 class MinibatchCKA(_Stream):

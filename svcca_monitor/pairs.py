@@ -1,24 +1,21 @@
-"""All pairs of layers from one product of stacked bases."""
+"""All pairs of layers from products of stacked bases."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from .messages import unknown_name, warn
+from .definition import Measure
+from .kernels import cost as kernel_cost
+from .kernels import kernel_grid
 from .parallel import in_parallel
-from .subspace import Array, Subspace, require_same_probe
+from .preparation import Layers, centred_layers, check_together, cut_layers, unfactorised_is_cheaper
+from .subspace import Array, Subspace
 
-Layer = ArrayLike | Subspace
-Layers = Sequence[Layer] | Mapping[str, Layer]
-
-# Options that choose directions of one layer, before two layers meet.
-_CUTS = ("explained_variance", "dims", "criterion")
 # Parcels of pairs for the threads, and operations of a decomposition over those of a product.
 PARCELS, OPERATIONS = 64, 10
 # Levels of chance closer to 1 than this are 1 but for rounding.
@@ -27,71 +24,6 @@ ROUNDING = 1e-9
 PERMUTATIONS = 25
 # Orders or resamples of the samples that are drawn before the threads begin: bounds the memory.
 DRAWN = 32
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One measure, and what is known about it.
-
-    Attributes:
-        function: The public function ``(x, y, *, …) -> float``.
-        of_cross: The same from ``Uₓᴴ U_y`` and both (cut) subspaces.
-        defaults: The options it takes, with their defaults.
-        invariances: Changes of the activations that leave it as it is; `"… of y"` where only one
-            side may change.
-        symmetric: Whether ``m(x, y) == m(y, x)``.
-        reference: Where it is defined.
-        chance: Mean for independent views, from n_samples, dims_x, dims_y; None if unknown.
-        dims: Attribute of `Subspace` with the dimensions that chance depends on.
-        lowest: No value is below this.
-    """
-
-    function: Callable[..., float]
-    of_cross: Callable[..., float]
-    defaults: Mapping[str, Any]
-    invariances: frozenset[str]
-    symmetric: bool
-    reference: str
-    chance: Callable[..., float] | None = None
-    dims: str = "rank"
-    lowest: float = 0.0
-
-    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The defaults, updated with what was given. TypeError for an option it does not take."""
-        for key in given:
-            if key not in self.defaults:
-                name = self.function.__name__
-                raise TypeError(unknown_name("option", key, self.defaults, where=f"of {name}"))
-        return {**self.defaults, **given}
-
-    def cut(self, s: Subspace, settings: Mapping[str, Any]) -> Subspace:
-        """The directions of `s` that the measure looks at."""
-        return s.truncate(**self.cuts(settings))
-
-    def cuts(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings that choose directions of one layer."""
-        return {key: settings[key] for key in _CUTS if key in settings}
-
-    def rest(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of the formula itself."""
-        return {key: value for key, value in settings.items() if key not in _CUTS}
-
-    def mirrors(self, settings: Mapping[str, Any]) -> bool:
-        """Whether it is symmetric with these settings."""
-        return self.symmetric or bool(settings.get("symmetric"))
-
-    def chance_of(self, x: Subspace, y: Subspace, n_samples: int | None = None) -> float | None:
-        """Chance level of two (cut) layers; None if there is no closed form.
-
-        Args:
-            x: One layer.
-            y: The other.
-            n_samples: If their factors have not a row for each.
-        """
-        if self.chance is None:
-            return None
-        dims_x, dims_y = getattr(x, self.dims), getattr(y, self.dims)
-        return self.chance(n_samples=n_samples or x.n_samples, dims_x=dims_x, dims_y=dims_y)
 
 
 @dataclass(frozen=True)
@@ -105,7 +37,7 @@ class Sides:
         rest: Options of the formula.
         names: Of the rows and of the columns.
         mirrored: Whether both sets are one and the grid is symmetric.
-        stacks: The bases of the rows and of the columns side by side, if they are at hand.
+        stack: The bases of the columns side by side, if they are at hand.
     """
 
     kind: Measure
@@ -114,10 +46,14 @@ class Sides:
     rest: dict[str, Any]
     names: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
     mirrored: bool = False
-    stacks: tuple[Array, Array] | None = None
+    stack: Array | None = None
 
     def grid(self) -> Array:
         """Similarities of all pairs; nan where a layer is constant."""
+        if self.kind.of_kernels and self._kernels_are_cheaper():
+            return kernel_grid(
+                self.kind.of_kernels, self.rows, self.columns, mirrored=self.mirrored
+            )
         grid = np.full((len(self.rows), len(self.columns)), np.nan)
         at = [
             (i, j)
@@ -127,34 +63,63 @@ class Sides:
         ]
         if not at:
             return grid
-        left, right = self.stacks or (_stack(self.rows), _stack(self.columns))
-        cross = _blocks(left.conj().T @ right, self.rows, self.columns)
-        ranks = [(self.rows[i].rank, self.columns[j].rank) for i, j in at]
-        parcels, costs = _parcels(at, [a * b * min(a, b) for a, b in ranks])
+        of_columns = _stack(self.columns) if self.stack is None else self.stack
+        ends = _ends(self.columns)
 
-        def work(pairs: Sequence[tuple[int, int]]) -> list[float]:
+        def work(parcel: list[tuple[int, int]]) -> list[float]:
+            # All of one row, columns in order: one product serves them.
+            i, first, last = parcel[0][0], parcel[0][1], parcel[-1][1]
+            x = self.rows[i]
+            start = ends[first]
+            cross = x.basis.conj().T @ of_columns[:, start : ends[last + 1]]
+            blocks = (cross[:, ends[j] - start : ends[j + 1] - start] for _, j in parcel)
             return [
-                self.kind.of_cross(cross(i, j), self.rows[i], self.columns[j], **self.rest)
-                for i, j in pairs
+                self.kind.of_cross(block, x, self.columns[j], **self.rest)
+                for (_, j), block in zip(parcel, blocks, strict=True)
             ]
 
-        for pairs, values in zip(parcels, in_parallel(work, parcels, costs), strict=True):
-            for (i, j), value in zip(pairs, values, strict=True):
+        parcels, costs = self._parcels(at)
+        for parcel, values in zip(parcels, in_parallel(work, parcels, costs), strict=True):
+            for (i, j), value in zip(parcel, values, strict=True):
                 grid[i, j] = value
                 if self.mirrored:
                     grid[j, i] = value
         return grid
 
+    def _kernels_are_cheaper(self) -> bool:
+        ranks = [sum(s.rank for s in side) for side in (self.rows, self.columns)]
+        n = self.n_samples
+        if self.mirrored:
+            return kernel_cost(n, ranks[0]) < float(n) * ranks[0] ** 2
+        return kernel_cost(n, sum(ranks)) < 2.0 * n * ranks[0] * ranks[1]
+
+    def _parcels(
+        self, at: list[tuple[int, int]]
+    ) -> tuple[list[list[tuple[int, int]]], list[float]]:
+        """Pairs of a row in parcels of similar cost: a task for each costs more than it saves."""
+        n = self.n_samples
+        ranks = [(self.rows[i].rank, self.columns[j].rank) for i, j in at]
+        costs = [2 * n * p * q + OPERATIONS * p * q * min(p, q) for p, q in ranks]
+        parcels: list[list[tuple[int, int]]] = []
+        totals: list[float] = []
+        for pair, cost in zip(at, costs, strict=True):
+            if not parcels or parcels[-1][0][0] != pair[0] or totals[-1] >= sum(costs) / PARCELS:
+                parcels.append([])
+                totals.append(0.0)
+            parcels[-1].append(pair)
+            totals[-1] += cost
+        return parcels, totals
+
     def permuted(self, orders: Iterable[Array]) -> Iterator[Array]:
         """The grid with the samples of all row layers in another order, for each of the orders."""
-        stacks = (_stack(self.rows), _stack(self.columns))
-        ends = np.cumsum([0, *(s.rank for s in self.rows)])
+        rows_side_by_side, columns = _stack(self.rows), _stack(self.columns)
+        ends = _ends(self.rows)
 
         def grid(order: Array) -> Array:
-            left = stacks[0][order]
+            left = rows_side_by_side[order]
             bases = (left[:, a:b] for a, b in pairwise(ends))
             rows = [replace(s, basis=basis) for s, basis in zip(self.rows, bases, strict=True)]
-            return replace(self, rows=rows, mirrored=False, stacks=(left, stacks[1])).grid()
+            return replace(self, rows=rows, mirrored=False, stack=columns).grid()
 
         return self._each(grid, orders)
 
@@ -165,7 +130,7 @@ class Sides:
             layers = {id(s): s for s in (*self.rows, *self.columns)}
             new = {key: s.resampled(draw) if s.rank else s for key, s in layers.items()}
             rows, columns = ([new[id(s)] for s in side] for side in (self.rows, self.columns))
-            return replace(self, rows=rows, columns=columns, stacks=None).grid()
+            return replace(self, rows=rows, columns=columns, stack=None).grid()
 
         return self._each(grid, draws)
 
@@ -215,18 +180,13 @@ def prepare(
         TypeError: If the measure does not take an option.
     """
     settings = kind.settings(options)
-    row_names, left = _cut_layers(kind, rows, settings, "rows", rtol)
+    row_names, left = cut_layers(kind, rows, settings, "rows", rtol)
     if columns is None:
         column_names, right = row_names, left
     else:
-        column_names, right = _cut_layers(kind, columns, settings, "columns", rtol)
-    # Not a dict: rows and columns may be the same layers at two times.
-    layers = list(zip(row_names + column_names, left + right, strict=True))
-    for name, s in layers:
-        require_same_probe(layers[0][1], s, layers[0][0], name)
-    constant = dict.fromkeys(name for name, s in layers if not s.rank)
-    if constant and left and right:
-        warn(f"Constant over the probe set: {', '.join(constant)}. Similarity is nan.")
+        column_names, right = cut_layers(kind, columns, settings, "columns", rtol)
+    if left and right:
+        check_together(row_names + column_names, left + right)
     mirrored = columns is None and kind.mirrors(settings)
     return Sides(kind, left, right, kind.rest(settings), (row_names, column_names), mirrored)
 
@@ -241,6 +201,16 @@ def all_pairs(
     options: Mapping[str, Any],
 ) -> Array:
     """The work behind `measures.similarity_grid`."""
+    formula = None if adjusted or rtol is not None else kind.of_kernels
+    if formula and unfactorised_is_cheaper(rows, columns):
+        kind.settings(options)  # refuses what it does not take
+        row_names, left = centred_layers(rows, "rows")
+        if columns is None:
+            column_names, right = row_names, left
+        else:
+            column_names, right = centred_layers(columns, "columns")
+        check_together(row_names + column_names, left + right)
+        return kernel_grid(formula, left, right, mirrored=columns is None)
     sides = prepare(kind, rows, columns, rtol=rtol, options=options)
     grid = sides.grid()
     return rescaled(grid, sides.chance()) if adjusted and grid.size else grid
@@ -252,54 +222,10 @@ def rescaled(values: Array, chance: Array) -> Array:
     return 1 - (1 - values) / np.where(room > ROUNDING, room, np.nan)
 
 
-def _cut_layers(
-    kind: Measure, layers: Layers, settings: Mapping[str, Any], what: str, rtol: float | None
-) -> tuple[list[str], list[Subspace]]:
-    named: Iterable[tuple[str, Layer]]
-    if isinstance(layers, Mapping):
-        named = layers.items()
-    else:
-        named = ((f"{what}[{i}]", layer) for i, layer in enumerate(layers))
-    names, given = zip(*named, strict=True) if layers else ((), ())
-
-    def factorised(item: tuple[str, Layer]) -> Subspace:
-        name, layer = item
-        if isinstance(layer, Subspace):
-            return kind.cut(layer, settings)
-        return Subspace.from_activations(layer, rtol=rtol, name=name, **kind.cuts(settings))
-
-    costs = [0.0 if isinstance(layer, Subspace) else _cost(layer) for layer in given]
-    items = list(zip(names, given, strict=True))
-    return list(names), in_parallel(factorised, items, costs)
-
-
-def _cost(layer: Layer) -> float:
-    """Floating-point operations of a factorisation, roughly."""
-    shape = np.asarray(layer).shape
-    return float(np.prod(shape) * min(shape)) if len(shape) == 2 else 0.0
-
-
 def _stack(layers: list[Subspace]) -> Array:
     return np.hstack([s.basis for s in layers])
 
 
-def _blocks(cross: Array, left: list[Subspace], right: list[Subspace]) -> Callable[..., Array]:
-    """Gives the block of a pair of layers in the product of all bases at once."""
-    rows, columns = (np.cumsum([0, *(s.rank for s in side)]) for side in (left, right))
-    return lambda i, j: cross[rows[i] : rows[i + 1], columns[j] : columns[j + 1]]
-
-
-def _parcels(
-    at: list[tuple[int, int]], costs: list[float]
-) -> tuple[list[list[tuple[int, int]]], list[float]]:
-    """Pairs in parcels of similar cost: a thread for each small pair costs more than it saves."""
-    parcels: list[list[tuple[int, int]]] = []
-    totals: list[float] = []
-    share = max(OPERATIONS * sum(costs) / PARCELS, 1.0)
-    for pair, cost in zip(at, costs, strict=True):
-        if not parcels or totals[-1] >= share:
-            parcels.append([])
-            totals.append(0.0)
-        parcels[-1].append(pair)
-        totals[-1] += OPERATIONS * cost
-    return parcels, totals
+def _ends(layers: list[Subspace]) -> Array:
+    """Where each begins in the stack of all, and where the last one ends."""
+    return np.cumsum([0, *(s.rank for s in layers)])

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .pairs import PERMUTATIONS, Measure, Sides
+from .definition import Measure
+from .pairs import PERMUTATIONS, Sides
 from .subspace import Subspace
 
 AFFINE = {"affine", "affine of y"}

@@ -20,10 +20,8 @@ from .messages import unknown_name
 Array = NDArray[Any]
 Criterion = Literal["variance", "singular_values"]
 
-# Activations of this precision or less hold nothing that their Gram matrix in double would lose …
+# Activations of this precision or less hold nothing that their Gram matrix in double would lose.
 SINGLE = float(np.finfo(np.float32).eps)
-# … down to directions of this size relative to the largest, where its basis is good to 1e-10.
-GRAM_REACH = 1e-3
 # Of columns that were orthonormal before a draw of samples: below this they came to depend.
 DEPENDENT = 1e-3
 
@@ -56,6 +54,7 @@ class Subspace:
         dims: int | None = None,
         criterion: Criterion = "variance",
         rtol: float | None = None,
+        loadings: bool = True,
         name: str = "x",
     ) -> Subspace:
         """Centre and factorise activations in float64.
@@ -67,6 +66,8 @@ class Subspace:
             criterion: What the share is of, see `truncate`.
             rtol: Directions whose singular value is at most `rtol` times the largest are noise.
                 Default: a few roundings of the dtype that `x` came in.
+            loadings: False leaves them empty, (n_features, 0): only `pwcca` and the weights of
+                `cca` need them, and for more features than samples they cost the most.
             name: What to call `x` in an error.
 
         Raises:
@@ -79,18 +80,15 @@ class Subspace:
         """
         check_cut(explained_variance, dims, criterion)
         matrix, eps = checked(x, name)
-        k = 0
-        if eps >= SINGLE and (explained_variance or 1.0) < 1.0:
-            factors = by_gram(matrix, eps=eps, rtol=rtol)
-            k = _count(factors.spectrum, explained_variance, dims, criterion)
-        if not k or factors.spectrum[k - 1] < GRAM_REACH * factors.spectrum[0]:
+        factors = (by_gram if eps >= SINGLE else by_svd)(matrix, eps=eps, rtol=rtol)
+        k = _count(factors.spectrum, explained_variance, dims, criterion)
+        if not factors.serve(k):
             factors = by_svd(matrix, eps=eps, rtol=rtol)
             k = _count(factors.spectrum, explained_variance, dims, criterion)
-        basis, loadings = factors.directions(k)
         return cls(
-            basis=basis,
+            basis=factors.basis(k),
             singular_values=factors.spectrum[:k].copy(),
-            loadings=loadings,
+            loadings=factors.loadings(k) if loadings else np.empty((matrix.shape[1], 0)),
             mean=factors.mean,
             spectrum=factors.spectrum,
         )
@@ -133,6 +131,11 @@ class Subspace:
         if not self.rank:
             return np.zeros(self.n_samples)
         return np.abs(self.basis) ** 2 @ (self.singular_values / self.singular_values[0]) ** 2
+
+    def weighted(self) -> Array:
+        """An X with the kernel XXᴴ of the layer, relative to its largest singular value."""
+        # Squares of tiny or huge activations would leave float64.
+        return self.basis * (self.singular_values / self.singular_values[:1])
 
     def truncate(
         self,
@@ -180,20 +183,22 @@ class Subspace:
             root = np.zeros((1, 1))
         if np.diagonal(root).real.min() < DEPENDENT:
             found = Subspace.from_activations(part * self.singular_values)
-            return replace(found, loadings=self.loadings @ found.loadings, mean=self._mean(offset))
+            return replace(found, **self._of_neurons(found.loadings, offset))
         # A draw of orthonormal columns is so well conditioned that its Gram matrix tells all.
         rotation, values, loadings_h = np.linalg.svd(root * self.singular_values)
         return Subspace(
             basis=part @ solve_triangular(root, rotation),
             singular_values=values,
-            loadings=self.loadings @ loadings_h.conj().T,
-            mean=self._mean(offset),
             spectrum=values,
+            **self._of_neurons(loadings_h.conj().T, offset),
         )
 
-    def _mean(self, offset: Array) -> Array:
-        """Mean of each feature where the mean of the basis is not 0, but `offset`."""
-        return self.mean + (offset * self.singular_values) @ self.loadings.conj().T
+    def _of_neurons(self, rotation: Array, offset: Array) -> dict[str, Array]:
+        """Loadings after a rotation, and means where that of the basis is not 0, but `offset`."""
+        if self.loadings.shape[1] < self.rank:  # left out
+            return {"loadings": self.loadings, "mean": self.mean}
+        mean = self.mean + (offset * self.singular_values) @ self.loadings.conj().T
+        return {"loadings": self.loadings @ rotation, "mean": mean}
 
     def keep_features(self, kept: Array) -> Subspace:
         """The factorisation of the neurons where `kept` is true; the others become constant.

@@ -54,22 +54,44 @@ def test_svcca_of_single_precision_is_its_equation(shape):
     )
 
 
-def test_the_gram_matrix_is_used_for_single_precision_with_a_cut_only(routes):
+def test_the_gram_matrix_is_used_for_single_precision_only(routes):
     x = decaying((100, 20))
-    Subspace.from_activations(x, explained_variance=0.99)
-    assert routes == ["by_gram"]
-    Subspace.from_activations(x)
-    Subspace.from_activations(x, explained_variance=1.0)
-    Subspace.from_activations(x, dims=3)
-    Subspace.from_activations(x.astype(np.float64), explained_variance=0.99)
-    assert routes == ["by_gram"] + ["by_svd"] * 4
+    for cut in ({"explained_variance": 0.99}, {}, {"explained_variance": 1.0}, {"dims": 3}):
+        Subspace.from_activations(x, **cut)
+        assert routes.pop() == "by_gram"
+        Subspace.from_activations(x.astype(np.float64), **cut)
+        assert routes.pop() == "by_svd"
+    assert not routes
 
 
-def test_a_cut_that_reaches_too_deep_for_the_gram_matrix_goes_back_to_the_data(routes):
-    x = decaying((400, 30), power=4.0)
-    s = Subspace.from_activations(x, explained_variance=1 - 1e-9)
+@pytest.mark.parametrize("power", [4.0, 4.5])
+def test_small_directions_of_single_precision_are_those_of_the_data(routes, power):
+    x = decaying((400, 30), power=power)
+    found, data = Subspace.from_activations(x), Subspace.from_activations(x.astype(np.float64))
     assert routes == ["by_gram", "by_svd"]
-    np.testing.assert_allclose(s.basis.T @ s.basis, np.eye(s.rank), atol=1e-12)
+    assert found.singular_values[-1] < 1e-5 * found.singular_values[0]
+    data = data.truncate(dims=found.rank)
+    np.testing.assert_allclose(found.basis.T @ found.basis, np.eye(found.rank), atol=1e-12)
+    # The last one that is kept borders on noise.
+    np.testing.assert_allclose(found.basis @ found.basis.T, data.basis @ data.basis.T, atol=1e-6)
+    np.testing.assert_allclose(found.singular_values, data.singular_values, rtol=1e-3)
+
+
+def test_small_directions_of_wide_layers_go_back_to_the_data(routes):
+    wide = decaying((30, 400), power=4.0)
+    Subspace.from_activations(wide, explained_variance=0.99)
+    assert routes == ["by_gram"]
+    Subspace.from_activations(wide)
+    assert routes == ["by_gram"] * 2 + ["by_svd"]
+
+
+def test_where_the_gram_matrix_cannot_tell_the_rank_the_data_do(routes):
+    # One neuron far above all others, and a twin of a weak one: noise is below what squares hold.
+    x = decaying((3000, 40)) - np.float32(3)
+    x[:, 0] *= 3000
+    x[:, 39] = x[:, 38]
+    assert Subspace.from_activations(x).rank == 39
+    assert routes == ["by_gram", "by_svd"]
 
 
 def test_condition_numbers_to_1e9_do_not_harm_cca():

@@ -58,8 +58,11 @@ def test_every_dtype_is_factorised_in_double(dtype, double):
     x = (normal(60, 5, dtype=double) * 3 + 4).clip(0).astype(dtype)
     s, expected = factorise(x), factorise(x.astype(double))
     assert (s.basis.dtype, s.singular_values.dtype) == (double, np.float64)
-    for field in ("basis", "singular_values", "loadings", "mean", "spectrum"):
-        np.testing.assert_array_equal(getattr(s, field), getattr(expected, field), err_msg=field)
+    np.testing.assert_allclose(s.mean, expected.mean, rtol=1e-12)
+    np.testing.assert_allclose(s.spectrum, expected.spectrum, rtol=1e-9)
+    for field in ("basis", "loadings"):  # signs are free
+        a, b = getattr(s, field), getattr(expected, field)
+        np.testing.assert_allclose(a @ a.conj().T, b @ b.conj().T, atol=1e-12, err_msg=field)
 
 
 @pytest.mark.parametrize("layout", ANY_LAYOUT)

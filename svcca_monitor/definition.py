@@ -1,0 +1,83 @@
+"""What is known about a measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .kernels import Formula
+from .messages import unknown_name
+from .subspace import Subspace
+
+# Options that choose directions of one layer, before two layers meet.
+_CUTS = ("explained_variance", "dims", "criterion")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure, and what is known about it.
+
+    Attributes:
+        function: The public function ``(x, y, *, …) -> float``.
+        of_cross: The same from ``Uₓᴴ U_y`` and both (cut) subspaces.
+        defaults: The options it takes, with their defaults.
+        invariances: Changes of the activations that leave it as it is; `"… of y"` where only one
+            side may change.
+        symmetric: Whether ``m(x, y) == m(y, x)``.
+        reference: Where it is defined.
+        chance: Mean for independent views, from n_samples, dims_x, dims_y; None if unknown.
+        dims: Attribute of `Subspace` with the dimensions that chance depends on.
+        lowest: No value is below this.
+        of_neurons: Whether the formula looks at the loadings too.
+        of_kernels: The same from sums over both linear kernels, where it is a function of these.
+    """
+
+    function: Callable[..., float]
+    of_cross: Callable[..., float]
+    defaults: Mapping[str, Any]
+    invariances: frozenset[str]
+    symmetric: bool
+    reference: str
+    chance: Callable[..., float] | None = None
+    dims: str = "rank"
+    lowest: float = 0.0
+    of_neurons: bool = False
+    of_kernels: Formula | None = None
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults, updated with what was given. TypeError for an option it does not take."""
+        for key in given:
+            if key not in self.defaults:
+                name = self.function.__name__
+                raise TypeError(unknown_name("option", key, self.defaults, where=f"of {name}"))
+        return {**self.defaults, **given}
+
+    def cut(self, s: Subspace, settings: Mapping[str, Any]) -> Subspace:
+        """The directions of `s` that the measure looks at."""
+        return s.truncate(**self.cuts(settings))
+
+    def cuts(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings that choose directions of one layer."""
+        return {key: settings[key] for key in _CUTS if key in settings}
+
+    def rest(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of the formula itself."""
+        return {key: value for key, value in settings.items() if key not in _CUTS}
+
+    def mirrors(self, settings: Mapping[str, Any]) -> bool:
+        """Whether it is symmetric with these settings."""
+        return self.symmetric or bool(settings.get("symmetric"))
+
+    def chance_of(self, x: Subspace, y: Subspace, n_samples: int | None = None) -> float | None:
+        """Chance level of two (cut) layers; None if there is no closed form.
+
+        Args:
+            x: One layer.
+            y: The other.
+            n_samples: If their factors have not a row for each.
+        """
+        if self.chance is None:
+            return None
+        dims_x, dims_y = getattr(x, self.dims), getattr(y, self.dims)
+        return self.chance(n_samples=n_samples or x.n_samples, dims_x=dims_x, dims_y=dims_y)

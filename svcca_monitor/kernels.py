@@ -1,0 +1,196 @@
+"""Measures of linear kernels K = XXᴴ, for many layers at once.
+
+They are functions of a few sums over the entries of two kernels. Tiles of all kernels together give
+these sums: no layer is factorised, and no kernel is ever held whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .factors import centre, noise_of_columns
+from .parallel import in_parallel
+
+Array = NDArray[Any]
+
+# Bytes of one tile of all kernels together: it should stay near the processor.
+TILE_BYTES = 2e7
+# Sums that differ from 0 by no more than this share of ‖K‖² differ by rounding.
+NOTHING = 1e-10
+
+
+class Sums(NamedTuple):
+    """Of two centred kernels K and L.
+
+    Attributes:
+        product: Σ Kᵢⱼ L̄ᵢⱼ over all i, j.
+        trace_x: Σ Kᵢᵢ.
+        trace_y: Σ Lᵢᵢ.
+        shared: Σ Kᵢᵢ Lᵢᵢ.
+        n: Samples.
+    """
+
+    product: float
+    trace_x: float
+    trace_y: float
+    shared: float
+    n: int
+
+
+Formula = Callable[[Sums, Sums, Sums], float]
+
+
+def alignment(xy: Sums, xx: Sums, yy: Sums) -> float:
+    """Cosine of the two kernels."""
+    return min(1.0, float(xy.product / np.sqrt(xx.product * yy.product)))
+
+
+def debiased_alignment(xy: Sums, xx: Sums, yy: Sums) -> float:
+    """Alignment with the unbiased estimator of HSIC (Song et al. 2012): 0 on average at chance."""
+    norms = _hsic(xx), _hsic(yy)
+    if not (norms[0] > NOTHING * xx.product and norms[1] > NOTHING * yy.product):
+        return float("nan")  # so little is shared with itself that the estimate is below 0
+    return min(1.0, float(_hsic(xy) / np.sqrt(norms[0] * norms[1])))
+
+
+def correlation_of_entries(xy: Sums, xx: Sums, yy: Sums) -> float:
+    """Pearson correlation of the off-diagonal entries of both kernels; 0 if negative."""
+    covariance, variance_x, variance_y = (
+        s.product - s.shared - s.trace_x * s.trace_y / (s.n * (s.n - 1)) for s in (xy, xx, yy)
+    )
+    if variance_x <= NOTHING * xx.product or variance_y <= NOTHING * yy.product:
+        return float("nan")  # two samples have one distance: nothing to correlate
+    return float(np.clip(covariance / np.sqrt(variance_x * variance_y), 0.0, 1.0))
+
+
+def _hsic(s: Sums) -> float:
+    """Unbiased HSIC times n (n - 3); nan for fewer than four samples.
+
+    The rows of a centred K sum to 0, so that without the diagonal they sum to -Kᵢᵢ.
+    """
+    if s.n < 4:
+        return float("nan")
+    traces = s.trace_x * s.trace_y / ((s.n - 1) * (s.n - 2))
+    return s.product - s.shared + traces - 2 * s.shared / (s.n - 2)
+
+
+class Weighted(Protocol):
+    """A layer that can give an X with K = XXᴴ."""
+
+    @property
+    def n_samples(self) -> int:
+        """Rows."""
+
+    @property
+    def rank(self) -> int:
+        """0 if the layer is constant."""
+
+    def weighted(self) -> Array:
+        """Centred, of shape (n_samples, k), in any units."""
+
+
+class Centred:
+    """Centred activations that are not worth a factorisation.
+
+    Attributes:
+        n_samples: Rows.
+        n_features: Columns.
+        rank: An upper bound.
+    """
+
+    def __init__(self, x: Array):
+        self.n_samples, self.n_features = x.shape
+        self.rank = min(x.shape)
+        self._x = x
+
+    @classmethod
+    def of(cls, x: Array, eps: float) -> Centred | None:
+        """Of finite activations; None unless they clearly vary by more than rounding."""
+        largest = float(np.abs(x).max())
+        centred, mean = centre(x / largest if largest else x)
+        squares = np.einsum("ij,ij->j", centred, centred.conj()).real
+        noise = noise_of_columns(np.sqrt(squares + len(x) * np.abs(mean) ** 2), len(x), eps)
+        # The largest singular value is at least this, whatever the others are.
+        clear = np.sqrt(squares.sum() / min(x.shape)) > noise
+        return cls(centred / np.sqrt(squares.sum())) if clear else None
+
+    def weighted(self) -> Array:
+        """The activations, of Frobenius norm 1."""
+        return self._x
+
+
+def cost(n: int, widths: int) -> float:
+    """Floating-point operations of all kernels of layers of so many features together."""
+    return float(n) ** 2 * widths
+
+
+def kernel_grid(
+    formula: Formula, rows: Sequence[Weighted], columns: Sequence[Weighted], *, mirrored: bool
+) -> Array:
+    """All pairs of some measure; nan where a layer is constant."""
+    left = {i: layer.weighted() for i, layer in enumerate(rows) if layer.rank}
+    if mirrored:
+        right = left
+    else:
+        right = {j: layer.weighted() for j, layer in enumerate(columns) if layer.rank}
+    grid = np.full((len(rows), len(columns)), np.nan)
+    if not left or not right:
+        return grid
+    products, norms_x, norms_y = _products(list(left.values()), list(right.values()), mirrored)
+    diagonals_x, diagonals_y = (
+        np.array([np.einsum("ij,ij->i", x, x.conj()).real for x in side.values()])
+        for side in (left, right)
+    )
+    n = diagonals_x.shape[1]
+    traces_x, traces_y = diagonals_x.sum(axis=1), diagonals_y.sum(axis=1)
+    shared = diagonals_x @ diagonals_y.T
+    own_x, own_y = (
+        [Sums(k, t, t, float(d @ d), n) for k, t, d in zip(norms, traces, diagonals, strict=True)]
+        for norms, traces, diagonals in (
+            (norms_x, traces_x, diagonals_x),
+            (norms_y, traces_y, diagonals_y),
+        )
+    )
+    for a, i in enumerate(left):
+        for b, j in enumerate(right):
+            both = Sums(products[a, b], traces_x[a], traces_y[b], shared[a, b], n)
+            grid[i, j] = formula(both, own_x[a], own_y[b])
+    return grid
+
+
+def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Array, Array, Array]:
+    """⟨K, L⟩ of all pairs, ‖K‖² and ‖L‖², from the tiles on and above the diagonal."""
+    n, layers = len(left[0]), left if mirrored else left + right
+    dtype = np.result_type(*layers, np.float64)
+    edge = max(1, min(n, int(np.sqrt(TILE_BYTES / dtype.itemsize / len(layers)))))
+    starts = range(0, n, edge)
+    tiles = [(r, c) for r in starts for c in starts if c >= r]
+
+    def work(tile: tuple[int, int]) -> tuple[Array, Array, Array]:
+        r, c = (slice(start, start + edge) for start in tile)
+        twice = 1.0 if tile[0] == tile[1] else 2.0  # the tile below the diagonal is its adjoint
+
+        def entries(layers: list[Array]) -> Array:
+            shape = len(layers), len(layers[0][r]), len(layers[0][c])
+            all_tiles = np.empty(shape, dtype)
+            for x, out in zip(layers, all_tiles, strict=True):
+                np.matmul(x[r], x[c].conj().T, out=out)
+            return all_tiles.reshape(len(layers), -1).view(np.float64)
+
+        k = entries(left)
+        if mirrored:
+            products = k @ k.T
+            return twice * products, twice * products.diagonal(), twice * products.diagonal()
+        other = entries(right)
+        norms = (np.einsum("ij,ij->i", m, m) for m in (k, other))
+        return twice * (k @ other.T), *(twice * norm for norm in norms)
+
+    costs = [2.0 * edge**2 * sum(x.shape[1] for x in layers)] * len(tiles)
+    products, norms_x, norms_y = (
+        np.sum(parts, axis=0) for parts in zip(*in_parallel(work, tiles, costs), strict=True)
+    )
+    return products, norms_x, norms_y
