@@ -158,12 +158,14 @@ def orthonormalised(u: Array) -> Array:
 
 def centre(x: Array) -> tuple[Array, Array]:
     """Centred columns in double precision, and their means."""
-    # The mean of a constant column is rounded, and the remainder would pass for a direction.
-    constant = (x == x[:1]).all(axis=0)
     matrix = x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+    single = x.dtype.itemsize < matrix.dtype.itemsize
+    # The mean of a constant column is rounded, and the remainder would pass for a direction.
+    given = x if single else matrix
+    constant = (given == given[:1]).all(axis=0)
     mean = matrix.mean(axis=0)
     matrix -= mean
-    if matrix.dtype == x.dtype:
+    if not single:
         # Far from 0 the mean is rounded by more than the numbers differ: once more, near 0.
         rest = matrix.mean(axis=0)
         matrix -= rest
