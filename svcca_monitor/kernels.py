@@ -110,10 +110,14 @@ class Centred:
     @classmethod
     def of(cls, x: Array, eps: float) -> Centred | None:
         """Of finite activations; None unless they clearly vary by more than rounding."""
-        largest = float(np.abs(x).max())
-        centred, mean = centre(x / largest if largest else x)
+        centred, mean = centre(x)
+        largest = float(np.abs(centred).max())
+        if not largest:
+            return None
+        centred /= largest  # squares of tiny or huge activations would leave float64
         squares = np.einsum("ij,ij->j", centred, centred.conj()).real
-        noise = noise_of_columns(np.sqrt(squares + len(x) * np.abs(mean) ** 2), len(x), eps)
+        stored = np.hypot(np.sqrt(squares), np.sqrt(len(x)) * (np.abs(mean) / largest))
+        noise = noise_of_columns(stored, len(x), eps)
         # The largest singular value is at least this, whatever the others are.
         clear = np.sqrt(squares.sum() / min(x.shape)) > noise
         return cls(centred / np.sqrt(squares.sum())) if clear else None
