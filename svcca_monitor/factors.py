@@ -22,6 +22,8 @@ Array = NDArray[Any]
 ROUNDINGS = 4.0
 ROUNDINGS_OF_A_COLUMN = 1.0
 EPS64 = float(np.finfo(np.float64).eps)
+# Activations of this precision or less hold nothing that their Gram matrix in double would lose.
+SINGLE = float(np.finfo(np.float32).eps)
 # NumPy has no finfo for the bfloat16 of ml_dtypes: 8 bits of significand.
 BFLOAT16_EPS = 2.0**-7
 # Eigenvalues of a Gram matrix are known to EPS64 of the largest, singular values to its root.

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .factors import centre, noise_of_columns
+from .factors import SINGLE, centre, noise_of_columns
 from .parallel import in_parallel
 
 Array = NDArray[Any]
@@ -110,16 +110,20 @@ class Centred:
     @classmethod
     def of(cls, x: Array, eps: float) -> Centred | None:
         """Of finite activations; None unless they clearly vary by more than rounding."""
+        if eps > SINGLE:
+            return None  # factors leave out what is rounding, which here shows in kernels
         centred, mean = centre(x)
         largest = float(np.abs(centred).max())
         if not largest:
             return None
         centred /= largest  # squares of tiny or huge activations would leave float64
         squares = np.einsum("ij,ij->j", centred, centred.conj()).real
-        stored = np.hypot(np.sqrt(squares), np.sqrt(len(x)) * (np.abs(mean) / largest))
-        noise = noise_of_columns(stored, len(x), eps)
+        stored = max(largest, float(np.abs(mean).max()))  # and so would their ratio
+        share = largest / stored
+        norms = np.hypot(np.sqrt(squares) * share, np.sqrt(len(x)) * (np.abs(mean) / stored))
+        noise = noise_of_columns(norms, len(x), eps)
         # The largest singular value is at least this, whatever the others are.
-        clear = np.sqrt(squares.sum() / min(x.shape)) > noise
+        clear = np.sqrt(squares.sum() / min(x.shape)) * share > noise
         return cls(centred / np.sqrt(squares.sum())) if clear else None
 
     def weighted(self) -> Array:

@@ -14,7 +14,7 @@ from .kernels import Centred, Weighted
 from .kernels import cost as kernel_cost
 from .messages import warn
 from .parallel import in_parallel
-from .subspace import Subspace, require_same_probe
+from .subspace import Subspace, as_subspace, require_same_probe
 
 Layer = ArrayLike | Subspace
 Layers = Sequence[Layer] | Mapping[str, Layer]
@@ -45,7 +45,7 @@ def centred_layers(layers: Layers, what: str) -> tuple[list[str], list[Weighted]
     def centred(item: tuple[str, Layer]) -> Weighted:
         name, layer = item
         x, eps = checked(layer, name)  # type: ignore[arg-type]
-        return Centred.of(x, eps) or Subspace.from_activations(x, name=name)
+        return Centred.of(x, eps) or as_subspace(layer, name)
 
     costs = [float(np.size(layer)) for layer in given]  # type: ignore[arg-type]
     return names, in_parallel(centred, list(zip(names, given, strict=True)), costs)

@@ -14,14 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
-from .factors import EPS64, by_gram, by_svd, checked
+from .factors import EPS64, SINGLE, by_gram, by_svd, checked
 from .messages import unknown_name
 
 Array = NDArray[Any]
 Criterion = Literal["variance", "singular_values"]
 
-# Activations of this precision or less hold nothing that their Gram matrix in double would lose.
-SINGLE = float(np.finfo(np.float32).eps)
 # Of columns that were orthonormal before a draw of samples: below this they came to depend.
 DEPENDENT = 1e-3
 

@@ -1,0 +1,286 @@
+"""What the similarity engine costs beside the published ways: ratios measured in one run.
+
+    python tests/benchmarks/engine.py [--only W1 W3] [--repeats 3] [--quick]
+
+W1  16 layers of 64 to 512 features against 16 of the end, 2,000 samples
+W2  20 snapshots of these, each against the end
+W3  8 layers of 2,048 features among themselves, 4,096 samples
+W4  6 layers of maps among themselves at every frequency, 512 samples
+W5  8 layers of 20,000 features among themselves, 2,000 samples
+
+Long ways are timed on some of the pairs, evenly spread, and reported for all; the table says on how
+many. Everyone has the threads that NumPy takes by default. Errors are the largest against an SVD in
+float64 on the same sample of pairs. Peak memory is that of a process of its own beside its input.
+"""
+
+import argparse
+import importlib.util
+import os
+import resource
+import subprocess
+import sys
+from itertools import combinations_with_replacement, product
+
+import exact
+import live
+import numpy as np
+import published
+from timing import COLUMNS, Contender, markdown, row, side_by_side, whole
+from workloads import MIDDLE, SNAPSHOTS, flat, full, quick
+
+from svcca_monitor import Spectrum, Subspace, fourier_cca, similarity_grid
+
+PUBLISHED = {"svcca": published.svcca, "cca": published.cca, "pwcca": published.pwcca}
+TARGETS = {("W1", "svcca"): 20, ("W1", "cca"): 15, ("W1", "pwcca"): 15, ("W1", "cka"): 2.5}
+TARGETS |= {("W2", "svcca"): 23, ("W2", "cka"): 10, ("W3", "svcca"): 10, ("W5", "svcca"): 10}
+TARGETS |= {("W4", "DFT-CCA"): 14}
+
+
+def spread(items, count):
+    """Some of the items, evenly spread."""
+    items = list(items)
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).astype(int))]
+
+
+def sampled(name, of_pair, pairs, count, before=()):
+    """A way that pays for every pair, and `before` once, extrapolated from some pairs."""
+    some = spread(pairs, count)
+    parts = [*before, (lambda: [of_pair(*pair) for pair in some], len(pairs) / len(some))]
+    return Contender(f"{name} ({len(some)} of {len(pairs)} pairs)", parts)
+
+
+def hoisted(layers, pairs, count):
+    """The published CCA of layers that were denoised once each."""
+    reduced = [published.denoised_single(x) for x in layers]
+    some = spread(range(len(layers)), 6)
+    once = (
+        lambda: [published.denoised_single(layers[i]) for i in some],
+        len(layers) / len(some),
+    )
+    return sampled(
+        "published, SVD once a layer",
+        lambda i, j: published.cca(reduced[i], reduced[j]),
+        pairs,
+        count,
+        [once],
+    )
+
+
+def products_per_pair(layers, pairs):
+    return sampled("products per pair", lambda i, j: published.cka(layers[i], layers[j]), pairs, 64)
+
+
+def errors(measure, grid_of, layers, pairs, count, *, double=True):
+    """The largest difference to the SVD, for the layers as they come and as float64."""
+    found = {}
+    some = spread(pairs, count)
+    for dtype in (np.float32, np.float64)[: 1 + double]:
+        given = [x.astype(dtype) for x in layers]
+        grid, oracles = grid_of(given), {i: exact.Exact(given[i]) for p in some for i in p}
+        expected = [exact.MEASURES[measure](oracles[i], oracles[j]) for i, j in some]
+        found[dtype] = max(abs(grid(i, j) - e) for (i, j), e in zip(some, expected, strict=True))
+    texts = [f"{found[d]:.0e}" if d in found else "" for d in (np.float32, np.float64)]
+    return dict(zip(("error f32", "error f64"), texts, strict=True))
+
+
+def floor(grams, crosses):
+    """Seconds of the products alone, in float64."""
+    arrays = [np.asarray(x, np.float64) for x in grams]
+    work = whole("", lambda: [x.T @ x if x.shape[1] <= len(x) else x @ x.T for x in arrays])
+    left, right = (np.asarray(side, np.float64) for side in crosses)
+    return sum(min(seconds_of(w, 3)) for w in (work, whole("", lambda: left.T @ right)))
+
+
+def seconds_of(contender, repeats):
+    return [contender.seconds() for _ in range(repeats)]
+
+
+def among(layers):
+    return list(combinations_with_replacement(range(len(layers)), 2))
+
+
+def pane(net, args):
+    """W1: a snapshot in the middle of training against the end."""
+    rows, columns = (list(net.layers(share).values()) for share in (MIDDLE, 1.0))
+    layers, half = rows + columns, len(rows)
+    pairs = [(i, half + j) for i, j in product(range(half), range(half))]
+    ranks = [
+        np.hstack([exact.Exact(x).leading if args.quick else _leading(x) for x in side])
+        for side in (rows, columns)
+    ]
+    least = floor(layers, ranks)
+    for measure in ("svcca", "cca", "pwcca", "cka"):
+
+        def ours(given=layers, measure=measure):
+            grid = similarity_grid(given[:half], given[half:], measure=measure)
+            return lambda i, j: grid[i, j - half]
+
+        if measure == "cka":
+            others = [
+                sampled(
+                    "products per pair", lambda i, j: published.cka(layers[i], layers[j]), pairs, 64
+                )
+            ]
+        else:
+            per_pair = PUBLISHED[measure]
+            others = [
+                sampled(
+                    "published per pair",
+                    lambda i, j, f=per_pair: f(layers[i], layers[j]),
+                    pairs,
+                    12,
+                )
+            ]
+            if measure == "svcca":
+                others.insert(0, hoisted(layers, pairs, 48))
+        times = side_by_side([whole("", ours), *others], args.repeats)
+        accuracy = errors(measure, ours, layers, pairs, 24)
+        for other, theirs in zip(others, times[1:], strict=True):
+            target = TARGETS["W1", measure] if other is others[0] else ""
+            cells = {"target": target, "× floor": f"{times[0] / least:.1f}"} | accuracy
+            yield row("W1", measure, other.name, theirs, times[0], **cells)
+    yield from live.one_core_busy(rows, columns, args.repeats)
+
+
+def _leading(x):
+    return Subspace.from_activations(x, explained_variance=0.99).basis
+
+
+def series(net, args):
+    """W2: snapshots against the end; each layer is factorised once."""
+    snapshots = [list(layers.values()) for layers in net.snapshots(SNAPSHOTS)]
+    end = list(net.layers(1.0).values())
+    layers, half = [x for snapshot in snapshots for x in snapshot] + end, len(end)
+    last = len(layers) - half
+    pairs = [(i, last + j) for i, j in product(range(last), range(half))]
+
+    def ours():
+        final = [Subspace.from_activations(x, explained_variance=0.99) for x in end]
+        return [similarity_grid(snapshot, final) for snapshot in snapshots]
+
+    other = hoisted(layers, pairs, 64)
+    mine, theirs = side_by_side([whole("", ours), other], args.repeats)
+    yield row("W2", "svcca", other.name, theirs, mine, target=TARGETS["W2", "svcca"])
+    factors = [Subspace.from_activations(x) for x in layers]
+
+    def stored():
+        return similarity_grid(factors[:last], factors[last:], measure="cka")
+
+    other = sampled(
+        "products per pair", lambda i, j: published.cka(layers[i], layers[j]), pairs, 64
+    )
+    mine, theirs = side_by_side([whole("", stored), other], args.repeats)
+    grid = stored()
+    accuracy = errors(
+        "cka", lambda _: lambda i, j: grid[i, j - last], layers, pairs, 12, double=False
+    )
+    cells = {"target": TARGETS["W2", "cka"]} | accuracy
+    yield row("W2", "cka from factors", other.name, theirs, mine, **cells)
+    yield from live.one_more(net, args.repeats, len(snapshots))
+
+
+def wide(name, layers, args):
+    """W3 and W5: layers among themselves."""
+    pairs = among(layers)
+
+    def ours(given=layers):
+        grid = similarity_grid(given)
+        return lambda i, j: grid[i, j]
+
+    other = hoisted(layers, pairs, 4)
+    repeats = 1 if not args.quick else args.repeats
+    mine, theirs = side_by_side([whole("", ours), other], repeats)
+    bases = np.hstack([_leading(x) for x in layers])
+    least = floor(layers, (bases, bases))
+    cells = {"target": TARGETS[name, "svcca"], "× floor": f"{mine / least:.1f}"}
+    cells |= errors("svcca", ours, layers, pairs, 3, double=False) | {"peak MB": peak(name, args)}
+    yield row(name, "svcca", other.name, theirs, mine, **cells)
+
+
+def maps(layers, args):
+    """W4: all spatial frequencies."""
+    pairs = among(layers)
+
+    def ours():
+        spectra = [Spectrum.from_maps(x) for x in layers]
+        return {(i, j): fourier_cca(spectra[i], spectra[j]).mean for i, j in pairs}
+
+    def loop(i, j):
+        size = tuple(np.minimum(layers[i].shape[1:3], layers[j].shape[1:3]))
+        return published.fourier_cca(spectra[i, size], spectra[j, size])
+
+    sizes = {tuple(np.minimum(a.shape[1:3], b.shape[1:3])) for a in layers for b in layers}
+
+    def transforms():
+        return {
+            (i, size): published.spectrum(x, size)
+            for i, x in enumerate(layers)
+            for size in sizes
+            if all(np.less_equal(size, x.shape[1:3]))
+        }
+
+    spectra = transforms()
+    other = sampled(
+        "the published maths, frequency by frequency", loop, pairs, 9, [(transforms, 1)]
+    )
+    mine, theirs = side_by_side([whole("", ours), other], args.repeats)
+    grid, some = ours(), spread(pairs, 3)
+    error = max(abs(grid[i, j] - exact.fourier_cca(layers[i], layers[j])) for i, j in some)
+    cells = {"target": TARGETS["W4", "DFT-CCA"], "error f32": f"{error:.0e}"}
+    yield row("W4", "DFT-CCA", other.name, theirs, mine, **cells)
+
+
+def peak(name, args):
+    """Megabytes that a grid takes beside its input, the most at any time."""
+    command = [sys.executable, __file__, "--measure-peak", name] + ["--quick"] * args.quick
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def measure_peak(layers):
+    similarity_grid([x[:50, :20] for x in layers[:2]])  # imports and pools
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    similarity_grid(layers)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", default=["W1", "W2", "W3", "W4", "W5", "growth"])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="small layers: a smoke test")
+    parser.add_argument("--measure-peak", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    nets = quick() if args.quick else full()
+    if args.measure_peak:
+        layers = (
+            nets[args.measure_peak].layers()
+            if args.measure_peak == "W5"
+            else nets[args.measure_peak].layers(1.0)
+        )
+        print(measure_peak(list(flat(layers).values())))
+        return
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, NumPy {np.__version__}\n")
+    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS), flush=True)
+    jobs = {
+        "W1": lambda: pane(nets["W1"], args),
+        "W2": lambda: series(nets["W1"], args),
+        "W3": lambda: wide("W3", list(nets["W3"].layers(1.0).values()), args),
+        "W4": lambda: maps(list(nets["W4"].layers().values()), args),
+        "W5": lambda: wide("W5", list(flat(nets["W5"].layers()).values()), args),
+        "growth": lambda: live.growth(_base(args), 4, args.repeats),
+    }
+    for name in args.only:
+        for cells in jobs[name]():
+            print(markdown(cells), flush=True)
+    if importlib.util.find_spec("repsim") is None:
+        print("\nrepsim: not installed, not compared.")
+
+
+def _base(args):
+    """A net of which twice as much is still done in a moment."""
+    net = quick()["W1"]
+    return net if args.quick else type(net)((128,) * 8, 1_000, n_inputs=128)
+
+
+if __name__ == "__main__":
+    main()
