@@ -1,0 +1,87 @@
+"""Kernels compared tile by tile are the kernels compared whole."""
+
+import numpy as np
+import oracle
+import pytest
+
+from svcca_monitor import MEASURES, Subspace, kernels, similarity_grid
+
+KERNEL_MEASURES = [name for name, measure in MEASURES.items() if measure.of_kernels]
+
+
+def layers(n=90, dtype=np.float64):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 6))
+    mixed = [x, x @ rng.normal(size=(6, 9)), rng.normal(size=(n, 12)), np.maximum(x, 0) + 30]
+    return [a.astype(dtype) for a in mixed]
+
+
+@pytest.fixture
+def routes(monkeypatch):
+    """How often kernels were compared, and layers factorised."""
+    taken = []
+
+    def watch(owner, name):
+        route = getattr(owner, name)
+
+        def watched(*args, **kwargs):
+            taken.append(name)
+            return route(*args, **kwargs)
+
+        return watched
+
+    from svcca_monitor import pairs
+
+    monkeypatch.setattr(pairs, "kernel_grid", watch(pairs, "kernel_grid"))
+    monkeypatch.setattr(Subspace, "from_activations", watch(Subspace, "from_activations"))
+    return taken
+
+
+def test_measures_of_kernels_are_the_declared_ones():
+    assert KERNEL_MEASURES == ["cka", "cka_debiased", "rsa"]
+
+
+@pytest.mark.parametrize("edge", [1, 7, 45, 90, 1000])
+@pytest.mark.parametrize("mirrored", [True, False])
+@pytest.mark.parametrize("name", KERNEL_MEASURES)
+def test_tiles_of_any_size_give_what_factors_give(monkeypatch, edge, mirrored, name):
+    given = layers()
+    count = len(given) * (1 if mirrored else 2)
+    monkeypatch.setattr(kernels, "TILE_BYTES", 8 * count * edge**2)
+    rows = [kernels.Centred.of(x, 0.0) for x in given]
+    grid = kernels.kernel_grid(MEASURES[name].of_kernels, rows, rows, mirrored=mirrored)
+    factors = [Subspace.from_activations(x) for x in given]
+    pair_by_pair = [
+        [similarity_grid([a], [b], measure=name)[0, 0] for b in factors] for a in factors
+    ]
+    np.testing.assert_allclose(grid, pair_by_pair, atol=1e-12)
+
+
+def test_cka_of_many_layers_is_its_equation_without_a_factorisation(routes):
+    given = layers(n=60)
+    grid = similarity_grid(given * 8, measure="cka")
+    assert routes == ["kernel_grid"]
+    for i, x in enumerate(given):
+        for j, y in enumerate(given):
+            assert grid[i, j] == pytest.approx(oracle.linear_cka(x, y), abs=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_a_layer_of_rounding_is_constant_in_a_grid_of_kernels_too(dtype):
+    flat = np.full((60, 5), 7.3, dtype)
+    flat[0] = np.nextafter(flat[0], dtype(8))
+    with pytest.warns(UserWarning, match=r"Constant over the probe set: rows\[32\]"):
+        grid = similarity_grid([*layers(60, dtype) * 8, flat], measure="cka")
+    assert np.isnan(grid[32]).all()
+    assert np.isfinite(grid[:32, :32]).all()
+
+
+def test_complex_kernels_are_hermitian():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 50, 4)) + 1j * rng.normal(size=(2, 50, 4))
+    rows = [kernels.Centred.of(a, 0.0) for a in (x, y)]
+    grid = kernels.kernel_grid(kernels.alignment, rows, rows, mirrored=True)
+    a, b = (z - z.mean(axis=0) for z in (x, y))
+    k, m = a @ a.conj().T, b @ b.conj().T
+    expected = np.sum(k * m.conj()).real / (np.linalg.norm(k) * np.linalg.norm(m))
+    np.testing.assert_allclose(grid, [[1, expected], [expected, 1]], atol=1e-12)
