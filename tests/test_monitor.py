@@ -328,15 +328,15 @@ def test_a_long_history_is_thinned_within_its_budget(made_run):
 def test_linear_algebra_beside_training_keeps_to_one_thread(fit, probe, tmp_path, monkeypatch):
     from threadpoolctl import threadpool_info, threadpool_limits
 
-    from svcca_monitor import factors
+    from svcca_monitor import factors, subspace
 
-    svd, seen = factors.thin_svd, []
+    factorise, seen = factors.by_gram, []
 
-    def watched(matrix):
+    def watched(*args, **kwargs):
         seen.append({p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"})
-        return svd(matrix)
+        return factorise(*args, **kwargs)
 
-    monkeypatch.setattr(factors, "thin_svd", watched)
+    monkeypatch.setattr(subspace, "by_gram", watched)
     with threadpool_limits(2, user_api="blas"):
         fit(SVCCAMonitor(probe, tmp_path), epochs=1)
         after = {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
