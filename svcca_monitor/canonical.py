@@ -44,8 +44,8 @@ class CCAResult:
 
     def top_mean(self, k: int) -> float:
         """Mean of the k largest correlations, or of all if there are fewer."""
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1. Received: k={k}")
+        if not (isinstance(k, int | np.integer) and k >= 1):
+            raise ValueError(f"`k` must be a whole number, at least 1. Received: k={k}")
         return float(np.mean(self.correlations[:k])) if len(self.correlations) else float("nan")
 
     def mass_mean(self, threshold: float = 0.98) -> float:
@@ -63,14 +63,16 @@ class CCAResult:
         """How many pairs correlate beyond chance, by Bartlett's test (Bartlett 1947).
 
         Tests that all correlations from the k-th on are 0, for k = 0, 1, …, until that cannot be
-        rejected. Assumes normal activations and more samples than dimensions.
+        rejected. Assumes real, normal activations and more samples than dimensions.
 
         Args:
             level: Probability of taking chance for a direction, in (0, 1).
 
         Raises:
-            ValueError: If there are not more samples than dimensions of both sides.
+            ValueError: If `level` is no share, or there are not more samples than dimensions.
         """
+        if not 0.0 < level < 1.0:
+            raise ValueError(f"`level` must be in (0, 1). Received: level={level}")
         from scipy.stats import chi2
 
         n, p, q = self.x_variates.shape[1], self.x_rank, self.y_rank
@@ -141,7 +143,7 @@ def cca(
         >>> result.correlations.round(6).tolist(), result.x_variates.shape
         ([1.0, 1.0, 1.0], (3, 100))
     """
-    sx, sy = _pair(x, y, explained_variance, ridge, rtol)
+    sx, sy = _pair(x, y, explained_variance, ridge, rtol, of_neurons=True)
     u, correlations, vh = np.linalg.svd(_shrunk_cross(sx, sy), full_matrices=False)
     x_variates, x_weights = _variates(sx, u)
     y_variates, y_weights = _variates(sy, vh.conj().T)
@@ -175,6 +177,8 @@ def _pair(
     explained_variance: float | None,
     ridge: float,
     rtol: float | None,
+    *,
+    of_neurons: bool = False,
 ) -> tuple[_Side, _Side]:
     if not 0.0 <= ridge < 1.0:
         raise ValueError(
@@ -183,6 +187,9 @@ def _pair(
         )
     sx, sy = as_subspace(x, "x", rtol), as_subspace(y, "y", rtol)
     require_same_probe(sx, sy)
+    if of_neurons or ridge:
+        sx.require_loadings("x")
+        sy.require_loadings("y")
     return (
         _ridged(sx.truncate(explained_variance=explained_variance), ridge),
         _ridged(sy.truncate(explained_variance=explained_variance), ridge),

@@ -73,7 +73,8 @@ def chance_level(measure: str, *, n_samples: int, dims_x: float, dims_y: float) 
     """Expected similarity of two independent views.
 
     Args:
-        measure: `"cca"` or `"svcca"` (limit for many samples, good to about 1/n_samples),
+        measure: `"cca"` or `"svcca"` (limit for many samples, good to about
+                1/n_samples for several dimensions and 1/√n_samples for one),
             `"cca_r2"` or `"cka"` (exact means over permutations of the rows).
         n_samples: Rows of both views.
         dims_x: Dimensions of the first view: the rank, after the cut for `"svcca"`; for `"cka"`

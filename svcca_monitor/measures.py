@@ -235,7 +235,8 @@ def similarity_grid(
 ) -> Array:
     """Similarities of all pairs of layers: a pane.
 
-    Every layer is factorised once; all pairs come from one product of the stacked bases.
+    Every layer is factorised once, and not for each pair; for measures of kernels (CKA, RSA) not at
+    all where that costs less.
 
     Args:
         rows: Activations or `Subspace`s, or a mapping from layer names to them.

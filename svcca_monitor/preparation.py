@@ -29,6 +29,8 @@ def cut_layers(
     def factorised(item: tuple[str, Layer]) -> Subspace:
         name, layer = item
         if isinstance(layer, Subspace):
+            if kind.of_neurons:
+                layer.require_loadings(name)
             return kind.cut(layer, settings)
         return Subspace.from_activations(
             layer, rtol=rtol, loadings=kind.of_neurons, name=name, **kind.cuts(settings)

@@ -130,6 +130,14 @@ class Subspace:
             return np.zeros(self.n_samples)
         return np.abs(self.basis) ** 2 @ (self.singular_values / self.singular_values[0]) ** 2
 
+    def require_loadings(self, name: str) -> None:
+        """Raise ValueError if the loadings were left out."""
+        if self.loadings.shape[1] < self.rank:
+            raise ValueError(
+                f"`{name}` was factorised with `loadings=False`, but its neurons are needed here. "
+                "Factorise it with `Subspace.from_activations(activations)`."
+            )
+
     def weighted(self) -> Array:
         """An X with the kernel XXᴴ of the layer, relative to its largest singular value."""
         # Squares of tiny or huge activations would leave float64.

@@ -4,7 +4,7 @@ import numpy as np
 import oracle
 import pytest
 
-from svcca_monitor import Subspace, canonical_correlations, cca
+from svcca_monitor import Subspace, canonical_correlations, cca, similarity
 
 SHAPES = [(300, 6, 6), (200, 12, 5), (150, 3, 20), (60, 25, 30)]
 
@@ -236,3 +236,28 @@ def test_the_faulty_view_is_named(function):
     y[4, 1] = np.nan
     with pytest.raises(ValueError, match="`y` has 1 values of 150"):
         function(x, y)
+
+
+def test_what_looks_at_neurons_refuses_factors_without_loadings():
+    x, y = oracle.pair()
+    bare = Subspace.from_activations(x, loadings=False)
+    for work in (
+        lambda: cca(bare, y),
+        lambda: similarity(bare, y, measure="pwcca"),
+        lambda: canonical_correlations(bare, y, ridge=1e-3),
+    ):
+        with pytest.raises(ValueError, match=r"`x` was factorised with `loadings=False`"):
+            work()
+    np.testing.assert_allclose(
+        canonical_correlations(bare, y), canonical_correlations(x, y), atol=1e-12
+    )
+    for measure in ("svcca", "cka", "procrustes", "pls"):
+        assert similarity(bare, y, measure=measure) == similarity(x, y, measure=measure)
+
+
+def test_aggregations_refuse_what_they_cannot_take():
+    result = cca(*oracle.pair())
+    with pytest.raises(ValueError, match=r"whole number, at least 1. Received: k=1\.5"):
+        result.top_mean(1.5)
+    with pytest.raises(ValueError, match=r"must be in \(0, 1\). Received: level=2"):
+        result.significant_directions(2.0)
