@@ -1,7 +1,7 @@
-"""Similarities between two layers, by definition, from their thin SVD factors.
+"""Similarities between two layers, by definition, from what each layer gives on its own.
 
-Every measure takes activations of shape (n_samples, n_features) or `Subspace`s, is in [0, 1], and
-is larger for more similar layers.
+Every measure takes activations of shape (n_samples, n_features) or `Subspace`s, and is larger for
+more similar layers: in [0, 1], but for `cka_debiased`, which is around 0 at chance and hence below.
 """
 
 from __future__ import annotations

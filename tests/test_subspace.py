@@ -216,22 +216,6 @@ def test_values_whose_sums_leave_double_precision_are_refused(largest):
         factorise(np.eye(30, 4) * largest, name="fc")
 
 
-@pytest.mark.parametrize("rank", [0, 3])
-@pytest.mark.parametrize(
-    ("cut", "match"),
-    [
-        ({"criterion": "bogus"}, "Unknown criterion 'bogus'"),
-        ({"explained_variance": 7}, r"must be in \(0, 1\]"),
-        ({"dims": 2.5}, "whole number, at least 1. Received: dims=2.5"),
-        ({"dims": float("nan")}, "whole number"),
-    ],
-)
-def test_cuts_out_of_range_are_refused_whatever_the_rank(rank, cut, match):
-    x = np.random.default_rng(0).normal(size=(30, 3)) * (rank > 0)
-    with pytest.raises(ValueError, match=match):
-        factorise(x).truncate(**cut)
-
-
 @pytest.mark.parametrize("kind", ["real", "complex", "ill-conditioned", "more features"])
 def test_a_resample_is_the_factorisation_of_those_rows(kind):
     rng = np.random.default_rng(0)
