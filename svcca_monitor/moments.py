@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from .factors import BFLOAT16_EPS, EPS64, GRAM_NOISE, centre, noise_of_columns
+from .batches import SMALLEST, Stream
+from .factors import GRAM_NOISE, centre, noise_of_columns
 from .measures import MEASURES
 from .messages import unknown_name, warn
 from .pairs import rescaled
 from .subspace import Array, Subspace
 
-# Fourth powers and their sums must stay within float64: what is larger is refused, what varies by
-# less counts as constant. float32 reaches neither bound.
-LARGEST, SMALLEST = 1e60, 1e-60
 # Debiasing takes away as much as there was: what is left below this share of it is rounding.
 CANCELLED = 1e-12
 
@@ -26,67 +22,7 @@ Names = Sequence[str] | None
 SUFFICIENT = ("cca", "cca_r2", "svcca", "pwcca", "cka", "procrustes", "pls")
 
 
-class _Stream:
-    """What takes in batches of the same layers, side by side, and joins another of its kind."""
-
-    _take: Callable[[list[Array]], None]
-    _join: Callable[[Any], None]
-    n_samples = 0
-    _widths: Mapping[str, int] = {}
-    _eps: Mapping[str, float] = {}
-
-    @property
-    def names(self) -> list[str]:
-        """Layers, in the order of the first batch."""
-        return list(self._widths)
-
-    def update(self, layers: Mapping[str, ArrayLike]) -> None:
-        """Take in one batch of every layer.
-
-        Args:
-            layers: From names to activations of shape (n_batch, n_features), real or complex. Row i
-                of all is the same probe example. A batch of no rows changes nothing. Not modified.
-
-        Raises:
-            ValueError: If a batch is not a finite numeric matrix, or the layers, their features or
-                their rows do not fit together. Nothing of the batch is taken in then.
-        """
-        if not (isinstance(layers, Mapping) and layers):
-            raise ValueError("`layers` must map names to batches: {'x': x_batch, 'y': y_batch}.")
-        names = self.names or list(layers)
-        if set(layers) != set(names):
-            raise ValueError(f"A batch holds {list(layers)}, but the first one held {names}.")
-        read = {name: _matrix(layers[name], name) for name in names}
-        n = len(read[names[0]][0])
-        for name, (rows, _) in read.items():
-            if len(rows) != n:
-                raise ValueError(
-                    f"`{names[0]}` has {n} samples but `{name}` has {len(rows)} in one batch. Give "
-                    "the same probe set: row i of both must come from probe example i."
-                )
-            width, before = rows.shape[1], self._widths.get(name, rows.shape[1])
-            if width != before:
-                raise ValueError(f"`{name}` had {before} features, but has {width} in this batch.")
-        if n:
-            self._take([rows for rows, _ in read.values()])
-            self._widths = {name: rows.shape[1] for name, (rows, _) in read.items()}
-            self._eps = {name: max(eps, self._eps.get(name, 0)) for name, (_, eps) in read.items()}
-            self.n_samples += n
-
-    def merge(self, other: Self) -> Self:
-        """All that both have seen, as a new object; ValueError if their layers differ."""
-        if not (self.n_samples and other.n_samples):
-            return copy(self if self.n_samples else other)
-        if self._widths != other._widths:
-            raise ValueError(f"Layers differ, cannot merge {self._widths} and {other._widths}.")
-        merged = copy(self)  # no array is ever written on
-        merged._join(other)
-        merged._eps = {name: max(eps, other._eps[name]) for name, eps in self._eps.items()}
-        merged.n_samples += other.n_samples
-        return merged
-
-
-class Moments(_Stream):
+class Moments(Stream):
     """Exact means and centred cross-products of all layers, from batches in any order.
 
     Similarities equal those of the whole data to 1e-9 for well-conditioned layers. Moments square
@@ -217,7 +153,7 @@ class Moments(_Stream):
         return Subspace(np.eye(rows, k), values[:k], vectors[:, :k], mean, values[:k])
 
 
-class MinibatchCKA(_Stream):
+class MinibatchCKA(Stream):
     """Debiased linear CKA of all layers, averaged over batches (Nguyen, Raghu & Kornblith 2021).
 
     Σ HSIC₁(K, L) / sqrt(Σ HSIC₁(K, K) · Σ HSIC₁(L, L)) over batches, K = XXᴴ and L = YYᴴ, with the
@@ -278,24 +214,3 @@ class MinibatchCKA(_Stream):
         order = [other.names.index(name) for name in self.names]
         self._hsic = self._hsic + other._hsic[np.ix_(order, order)]
         self._biased = self._biased + other._biased[order]
-
-
-def _matrix(x: ArrayLike, name: str) -> tuple[Array, float]:
-    """A float64 or complex128 copy of a batch, and the rounding unit of the dtype it came in."""
-    array = np.asarray(x)
-    kind = "f" if array.dtype.name == "bfloat16" else array.dtype.kind
-    if array.ndim != 2 or not array.shape[1] or kind not in "fciub":
-        raise ValueError(
-            f"`{name}` must hold numbers in shape (n_batch, n_features). Received {array.dtype} in "
-            f"shape {array.shape}. Average, sample or flatten further axes (see `representation`)."
-        )
-    with np.errstate(over="ignore"):  # inf is refused
-        rows = array.astype(np.complex128 if kind == "c" else np.float64)
-        bad = int(array.size - np.count_nonzero(np.abs(rows) <= LARGEST))
-    if bad:
-        raise ValueError(
-            f"`{name}` has {bad} values of {array.size} in a batch that are NaN, infinite or above "
-            f"{LARGEST:.0e}. Look for a diverged layer or a bad probe input, or scale the layer."
-        )
-    eps = float(np.finfo(array.dtype).eps) if array.dtype.kind in "fc" else EPS64
-    return rows, BFLOAT16_EPS if array.dtype.kind == "V" else max(eps, EPS64)
