@@ -16,6 +16,9 @@ from .subspace import Array, Subspace
 
 # Debiasing takes away as much as there was: what is left below this share of it is rounding.
 CANCELLED = 1e-12
+# The share of a neuron's variance outside the directions kept that shows that one was lost: the
+# smallest that are kept are known to 2 %.
+NOT_KEPT = 0.1
 
 Names = Sequence[str] | None
 # Measures that means and cross-products suffice for; the others look at each sample.
@@ -27,9 +30,10 @@ class Moments(Stream):
 
     Similarities equal those of the whole data to 1e-9 for well-conditioned layers. Moments square
     the condition number: a direction of relative size s is known to 2e-16 / s² (2e-10 at 1e-3) and
-    lost below 1e-7; where such directions matter, keep the activations. Memory does not grow with
-    the rows: 8 (Σ n_features)² bytes, twice that in an update. To compare two nets, or a net at
-    two times, give their layers different names.
+    lost below 1e-7, with a warning if neurons of very different scales show it; where such
+    directions matter, keep the activations. Memory does not grow with the rows: 8 (Σ n_features)²
+    bytes, twice that in an update. To compare two nets, or a net at two times, give their layers
+    different names.
 
     Example:
         >>> import numpy as np
@@ -68,6 +72,8 @@ class Moments(Stream):
     ) -> Array:
         """Similarities of all pairs of layers, each factorised once; nan if one is constant.
 
+        Warns of constant layers, and of neurons too small beside another one to be told here.
+
         Args:
             rows: Names of layers; all if left out.
             columns: The same; `rows` if left out. The shape is (len(rows), len(columns)).
@@ -90,7 +96,15 @@ class Moments(Stream):
             raise ValueError(f"Similarity needs two samples at least, not {self.n_samples}.")
         left = self.names if rows is None else rows
         right = left if columns is None else columns
-        axes = {name: kind.cut(self._axes(name), settings) for name in {*left, *right}}
+        whole = {name: self._axes(name) for name in dict.fromkeys([*left, *right])}
+        lost = [said for name, s in whole.items() if (said := self._lost(name, s))]
+        if lost:
+            warn(
+                f"Too small for moments: {', '.join(lost)}. Directions below {GRAM_NOISE:g} of the "
+                "largest are left out. Scale the neurons of a layer alike, or keep its activations "
+                "in memory for `similarity_grid`."
+            )
+        axes = {name: kind.cut(s, settings) for name, s in whole.items()}
         constant = sorted(name for name, s in axes.items() if not s.rank)
         if constant:
             warn(f"Constant over all batches: {', '.join(constant)}. Similarity is nan.")
@@ -137,20 +151,37 @@ class Moments(Stream):
 
     def _axes(self, name: str) -> Subspace:
         """Factors of ``S Vᴴ``, with rows for axes, not samples: the layer's own but the basis."""
-        n, mean = self.n_samples, self.mean(name)
         squares, vectors = np.linalg.eigh(self.cross_product(name, name))
-        squares, vectors = np.maximum(squares[::-1], 0.0), vectors[:, ::-1]  # they ascend
-        values = np.sqrt(squares)
-        # What rounding to the dtype of the batches adds, as `Subspace` estimates it.
-        norms = np.sqrt(np.abs(vectors) ** 2 @ squares + n * np.abs(mean) ** 2)
-        noise = noise_of_columns(norms, n, self._eps[name])
+        values, vectors = np.sqrt(np.maximum(squares[::-1], 0.0)), vectors[:, ::-1]  # they ascend
         # Rounding is eps times the largest square: a direction of relative size s is known to
         # eps / s², which at 1e-7 is 2 %, and below it soon nothing. Squares that should be 0 come
         # out at some 3 eps (2,000 features), well under the 45 eps that 1e-7 is when squared.
-        floor = max(noise, GRAM_NOISE * float(values[0]), SMALLEST)
+        floor = max(self._noise(name), GRAM_NOISE * float(values[0]), SMALLEST)
         k = int(np.count_nonzero(values > floor))
         rows = max(self._widths.values())  # as many for all, as for samples
-        return Subspace(np.eye(rows, k), values[:k], vectors[:, :k], mean, values[:k])
+        return Subspace(np.eye(rows, k), values[:k], vectors[:, :k], self.mean(name), values[:k])
+
+    def _noise(self, name: str) -> float:
+        """What rounding to the dtype of the batches adds, as `Subspace` estimates it."""
+        squares, n = self._squares(name), self.n_samples
+        stored = np.sqrt(squares + n * np.abs(self.mean(name)) ** 2)
+        return noise_of_columns(stored, n, self._eps[name])
+
+    def _squares(self, name: str) -> Array:
+        columns = self._columns(name)
+        return self._products[columns, columns].diagonal().real
+
+    def _lost(self, name: str, axes: Subspace) -> str:
+        """Which neurons stand out of the directions kept, though not by rounding; empty if none."""
+        # Each entry of the products is exact beside the two neurons it belongs to, however small
+        # they are: what the projection Uᴴx of a neuron leaves of it is known.
+        squares = self._squares(name)
+        projected = self.cross_product(name, name) @ (axes.loadings / axes.singular_values)
+        rest = squares - np.sum(np.abs(projected) ** 2, axis=1)
+        lost = np.count_nonzero((rest > NOT_KEPT * squares) & (rest > self._noise(name) ** 2))
+        if not (axes.rank and lost):
+            return ""
+        return f"{lost} of {len(squares)} neurons of {name} (beside neuron {np.argmax(squares)})"
 
 
 class MinibatchCKA(Stream):
