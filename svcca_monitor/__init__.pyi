@@ -11,6 +11,7 @@ from .dynamics import trajectory as trajectory
 from .fourier import FourierCCAResult as FourierCCAResult
 from .fourier import Spectrum as Spectrum
 from .fourier import fourier_cca as fourier_cca
+from .gram import GramMatrices as GramMatrices
 from .inference import PermutationTest as PermutationTest
 from .inference import SimilarityIntervals as SimilarityIntervals
 from .inference import bootstrap_interval as bootstrap_interval

@@ -67,6 +67,48 @@ class Factors:
         return not k or bool(self.spectrum[k - 1] >= self.reach * self.spectrum[0])
 
 
+@dataclass(frozen=True, eq=False)
+class Gram:
+    """``XXᴴ`` of centred features; that of more features is the sum.
+
+    Attributes:
+        matrix: Shape (n_samples, n_samples), double precision.
+        mean: Of each feature, shape (n_features,).
+        squares: Of the norm of each centred feature, shape (n_features,).
+        eps: Rounding unit of what was stored.
+    """
+
+    matrix: Array
+    mean: Array
+    squares: Array
+    eps: float
+
+    @classmethod
+    def of(cls, x: Array, eps: float) -> Gram:
+        """Of checked activations, some columns at a time."""
+        matrix = np.zeros((len(x), len(x)), np.complex128 if x.dtype.kind == "c" else np.float64)
+        means, squares = [], []
+        for block in _blocks(x):
+            part, mean = centre(block)
+            matrix += part @ part.conj().T
+            means.append(mean)
+            squares.append(np.einsum("ij,ij->j", part, part.conj()).real)
+        return cls(matrix, np.concatenate(means), np.concatenate(squares), eps)
+
+    def __add__(self, other: Gram) -> Gram:
+        return Gram(
+            self.matrix + other.matrix,
+            np.concatenate([self.mean, other.mean]),
+            np.concatenate([self.squares, other.squares]),
+            max(self.eps, other.eps),
+        )
+
+    def noise(self) -> float:
+        """Below this a singular value cannot be told from the rounding of what was stored."""
+        stored = np.sqrt(self.squares + len(self.matrix) * np.abs(self.mean) ** 2)
+        return noise_of_columns(stored, len(self.matrix), self.eps)
+
+
 def by_svd(x: Array, *, eps: float, rtol: float | None = None) -> Factors:
     """Factorise the data itself."""
     centred, mean = centre(x)
@@ -96,7 +138,7 @@ def _by_covariance(x: Array, eps: float, rtol: float | None) -> Factors:
     if not alive.all() and alive.any():
         centred, gram = centred[:, alive], gram[np.ix_(alive, alive)]
     stored = np.sqrt(squares + len(x) * np.abs(mean) ** 2)
-    spectrum, vectors, complete = _eigen(gram, noise_of_columns(stored, len(x), eps), rtol)
+    spectrum, vectors, complete = eigen(gram, noise_of_columns(stored, len(x), eps), rtol)
 
     def basis(k: int) -> Array:
         u = centred @ (vectors[:, :k] / spectrum[:k])
@@ -113,28 +155,21 @@ def _by_covariance(x: Array, eps: float, rtol: float | None) -> Factors:
 
 
 def _by_kernel(x: Array, eps: float, rtol: float | None) -> Factors:
-    n_samples = len(x)
-    kernel = np.zeros((n_samples, n_samples), np.complex128 if x.dtype.kind == "c" else np.float64)
-    means, norms = [], []
-    for block in _blocks(x):
-        part, mean = centre(block)
-        kernel += part @ part.conj().T
-        means.append(mean)
-        squares = np.einsum("ij,ij->j", part, part.conj()).real
-        norms.append(np.sqrt(squares + n_samples * np.abs(mean) ** 2))
-    noise = noise_of_columns(np.concatenate(norms), n_samples, eps)
-    spectrum, vectors, complete = _eigen(kernel, noise, rtol)
+    gram = Gram.of(x, eps)
+    spectrum, vectors, complete = eigen(gram.matrix, gram.noise(), rtol)
 
     def loadings(k: int) -> Array:
         scaled = vectors[:, :k] / spectrum[:k]
         parts = [centre(block)[0].conj().T @ scaled for block in _blocks(x)]
         return np.concatenate(parts)
 
-    mean = np.concatenate(means)
-    return Factors(spectrum, mean, lambda k: vectors[:, :k].copy(), loadings, complete, GRAM_REACH)
+    def basis(k: int) -> Array:
+        return vectors[:, :k].copy()
+
+    return Factors(spectrum, gram.mean, basis, loadings, complete, GRAM_REACH)
 
 
-def _eigen(gram: Array, noise: float, rtol: float | None) -> tuple[Array, Array, bool]:
+def eigen(gram: Array, noise: float, rtol: float | None) -> tuple[Array, Array, bool]:
     """Singular values, vectors, and whether no value above the noise is missing."""
     eigenvalues, vectors = np.linalg.eigh(gram)
     values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
@@ -202,8 +237,8 @@ def _blocks(x: Array) -> Iterator[Array]:
     return (x[:, start : start + BLOCK] for start in range(0, x.shape[1], BLOCK))
 
 
-def checked(x: ArrayLike, name: str) -> tuple[Array, float]:
-    """A finite matrix of numbers, not copied if it can be helped, and its rounding unit."""
+def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, float]:
+    """A finite matrix of numbers up to `most`, not copied if possible, and its rounding unit."""
     array = np.asarray(x)
     if array.dtype.name == "bfloat16":
         array, eps = array.astype(np.float32), BFLOAT16_EPS
@@ -234,10 +269,10 @@ def checked(x: ArrayLike, name: str) -> tuple[Array, float]:
             "Similarities need finite activations: look for a diverged layer or a bad probe input."
         )
     largest = max(map(_largest, _blocks(array)))
-    if largest > LARGEST:
+    if largest > most:
         raise ValueError(
             f"`{name}` reaches {largest:.0e}, and its squares and sums leave double precision "
-            f"above {LARGEST:.0e}. Look for a diverged layer, or scale the activations."
+            f"above {most:.0e}. Look for a diverged layer, or scale the activations."
         )
     return array if largest > SMALLEST else np.zeros_like(array), eps
 

@@ -31,8 +31,9 @@ class Moments(Stream):
     Similarities equal those of the whole data to 1e-9 for well-conditioned layers. Moments square
     the condition number: a direction of relative size s is known to 2e-16 / s² (2e-10 at 1e-3) and
     lost below 1e-7, with a warning if neurons of very different scales show it; where such
-    directions matter, keep the activations. Memory does not grow with the rows: 8 (Σ n_features)²
-    bytes, twice that in an update. To compare two nets, or a net at two times, give their layers
+    directions matter, keep the activations. Memory does not grow with the rows, but with the square
+    of the features: 8 (Σ n_features)² bytes, twice that in an update. For many more features than
+    samples see `GramMatrices`. To compare two nets, or a net at two times, give their layers
     different names.
 
     Example:
