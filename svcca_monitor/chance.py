@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import gammaln
 
 from .messages import unknown_name
 
@@ -37,6 +38,20 @@ def wachter_mean(*, n_samples: int, dims_x: float, dims_y: float) -> float:
     return float(at_one + np.mean(np.sqrt(value) * density) * np.pi)
 
 
+def correlation_mean(*, n_samples: int, dims_x: float, dims_y: float) -> float:
+    """Mean canonical correlation of independent views: Wachter's, but for a single dimension.
+
+    Against q dimensions its squared correlation has the law Beta(q/2, (n - 1 - q)/2) (Anderson
+    2003, An Introduction to Multivariate Statistical Analysis, §4.4): exact for normal data, where
+    the limit for many dimensions is off by some 0.05/√n.
+    """
+    small, large = sorted((dims_x, dims_y))
+    if small != 1 or large >= n_samples - 1:
+        return wachter_mean(n_samples=n_samples, dims_x=dims_x, dims_y=dims_y)
+    logs = gammaln([(large + 1) / 2, (n_samples - 1) / 2, large / 2, n_samples / 2])
+    return float(np.exp(logs[:2].sum() - logs[2:].sum()))
+
+
 def r2_mean(*, n_samples: int, dims_x: float, dims_y: float) -> float:
     """Exact mean of R² over permutations of the rows: max(p, q) / (n - 1)."""
     if min(dims_x, dims_y) <= 0:
@@ -61,8 +76,8 @@ def unbiased_mean(*, n_samples: int, dims_x: float, dims_y: float) -> float:  # 
 
 # Measures with a closed form. svcca counts the dimensions that its cut kept.
 CLOSED_FORMS = {
-    "cca": wachter_mean,
-    "svcca": wachter_mean,
+    "cca": correlation_mean,
+    "svcca": correlation_mean,
     "cca_r2": r2_mean,
     "cka": cka_mean,
     "cka_debiased": unbiased_mean,
@@ -73,8 +88,7 @@ def chance_level(measure: str, *, n_samples: int, dims_x: float, dims_y: float) 
     """Expected similarity of two independent views.
 
     Args:
-        measure: `"cca"` or `"svcca"` (limit for many samples, good to about
-                1/n_samples for several dimensions and 1/√n_samples for one),
+        measure: `"cca"` or `"svcca"` (limit for many samples, good to about 1/n_samples),
             `"cca_r2"` or `"cka"` (exact means over permutations of the rows).
         n_samples: Rows of both views.
         dims_x: Dimensions of the first view: the rank, after the cut for `"svcca"`; for `"cka"`

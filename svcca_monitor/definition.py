@@ -29,6 +29,7 @@ class Measure:
         chance: Mean for independent views, from n_samples, dims_x, dims_y; None if unknown.
         dims: Attribute of `Subspace` with the dimensions that chance depends on.
         lowest: No value is below this.
+        by_variance: Whether directions count by their variance, and noise for next to nothing.
         of_neurons: Whether the formula looks at the loadings too.
         of_kernels: The same from sums over both linear kernels, where it is a function of these.
     """
@@ -42,6 +43,7 @@ class Measure:
     chance: Callable[..., float] | None = None
     dims: str = "rank"
     lowest: float = 0.0
+    by_variance: bool = False
     of_neurons: bool = False
     of_kernels: Formula | None = None
 

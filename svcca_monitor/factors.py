@@ -36,6 +36,8 @@ LARGEST, SMALLEST = 1e302, 1e-302
 GRAM_REACH = 1e-3
 # Four terms of a series in E leave some E⁴ / 4: below this, no more than rounding.
 SERIES = 1e-3
+# Where columns differ in size by no more than this, all are measured by the size of the whole.
+EVEN = 4.0
 # Columns in one block of a wide layer: blocks bound the memory beside the layer itself.
 BLOCK = 2048
 
@@ -109,13 +111,16 @@ class Gram:
         return noise_of_columns(stored, len(self.matrix), self.eps)
 
 
-def by_svd(x: Array, *, eps: float, rtol: float | None = None) -> Factors:
+def by_svd(x: Array, *, eps: float, rtol: float | None = None, denoised: bool = True) -> Factors:
     """Factorise the data itself."""
     centred, mean = centre(x)
     basis, values, loadings_h = thin_svd(centred)
     # What the factorisation itself leaves, by the usual bound for numerical rank.
     own = max(x.shape) * EPS64 * float(values[0])
-    floor = max(rounding_noise(x, eps), own) if rtol is None else rtol * values[0]
+    if rtol is None:
+        floor = max(own, _floor(values, rounding_noise(x, eps), denoised))
+    else:
+        floor = rtol * float(values[0])
     return Factors(
         values[values > max(floor, SMALLEST)],
         mean,
@@ -125,12 +130,42 @@ def by_svd(x: Array, *, eps: float, rtol: float | None = None) -> Factors:
     )
 
 
-def by_gram(x: Array, *, eps: float, rtol: float | None = None) -> Factors:
+def by_gram(x: Array, *, eps: float, rtol: float | None = None, denoised: bool = True) -> Factors:
     """Factorise the smaller Gram matrix, in double precision; wide layers block by block."""
-    return _by_kernel(x, eps, rtol) if x.shape[1] > len(x) else _by_covariance(x, eps, rtol)
+    route = _by_kernel if x.shape[1] > len(x) else _by_covariance
+    return route(x, eps, rtol, denoised)
 
 
-def _by_covariance(x: Array, eps: float, rtol: float | None) -> Factors:
+def in_equal_scale(x: Array, *, eps: float, found: int) -> Factors | None:
+    """Factors with all directions that show when each column is measured by its own size.
+
+    Rounding is relative to each number. Beside one column of huge numbers the others look like
+    its rounding, though their own is far smaller. None if that finds no more than `found`.
+    """
+    centred, mean = centre(x)
+    norms = _norms(x)
+    alive = centred.any(axis=0)
+    sizes = norms[alive]
+    if found >= min(len(x) - 1, len(sizes)) or sizes.max() <= EVEN * sizes.min():
+        return None
+    scaled = centred[:, alive] / sizes
+    noise = noise_of_columns(np.ones(len(sizes)), len(x), eps)
+    tall = scaled if len(sizes) <= len(x) else scaled.conj().T
+    squares = np.linalg.eigvalsh(tall.conj().T @ tall)
+    if np.count_nonzero(squares > max(noise, GRAM_NOISE * squares[-1] ** 0.5) ** 2) <= found:
+        return None
+    vectors, values, _ = thin_svd(scaled)
+    span = vectors[:, values > max(noise, max(x.shape) * EPS64 * float(values[0]))]
+    rotation, spectrum, loadings_h = thin_svd(span.conj().T @ centred)
+    return Factors(
+        spectrum,
+        mean,
+        basis=lambda k: span @ rotation[:, :k],
+        loadings=lambda k: loadings_h[:k].conj().T.copy(),
+    )
+
+
+def _by_covariance(x: Array, eps: float, rtol: float | None, denoised: bool) -> Factors:
     centred, mean = centre(x)
     gram = centred.conj().T @ centred
     squares = gram.diagonal().real
@@ -138,7 +173,8 @@ def _by_covariance(x: Array, eps: float, rtol: float | None) -> Factors:
     if not alive.all() and alive.any():
         centred, gram = centred[:, alive], gram[np.ix_(alive, alive)]
     stored = np.sqrt(squares + len(x) * np.abs(mean) ** 2)
-    spectrum, vectors, complete = eigen(gram, noise_of_columns(stored, len(x), eps), rtol)
+    noise = noise_of_columns(stored, len(x), eps)
+    spectrum, vectors, complete = eigen(gram, noise, rtol, denoised=denoised)
 
     def basis(k: int) -> Array:
         u = centred @ (vectors[:, :k] / spectrum[:k])
@@ -154,9 +190,9 @@ def _by_covariance(x: Array, eps: float, rtol: float | None) -> Factors:
     return Factors(spectrum, mean, basis, loadings, complete)
 
 
-def _by_kernel(x: Array, eps: float, rtol: float | None) -> Factors:
+def _by_kernel(x: Array, eps: float, rtol: float | None, denoised: bool) -> Factors:
     gram = Gram.of(x, eps)
-    spectrum, vectors, complete = eigen(gram.matrix, gram.noise(), rtol)
+    spectrum, vectors, complete = eigen(gram.matrix, gram.noise(), rtol, denoised=denoised)
 
     def loadings(k: int) -> Array:
         scaled = vectors[:, :k] / spectrum[:k]
@@ -169,14 +205,25 @@ def _by_kernel(x: Array, eps: float, rtol: float | None) -> Factors:
     return Factors(spectrum, gram.mean, basis, loadings, complete, GRAM_REACH)
 
 
-def eigen(gram: Array, noise: float, rtol: float | None) -> tuple[Array, Array, bool]:
+def _floor(values: Array, noise: float, denoised: bool) -> float:
+    """What stays where nothing is to be denoised; a layer that is all noise goes altogether."""
+    return noise if denoised or values[0] <= noise else 0.0
+
+
+def eigen(
+    gram: Array, noise: float, rtol: float | None = None, *, denoised: bool = True
+) -> tuple[Array, Array, bool]:
     """Singular values, vectors, and whether no value above the noise is missing."""
     eigenvalues, vectors = np.linalg.eigh(gram)
     values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
     lost = GRAM_NOISE * float(values[0])
-    floor = noise if rtol is None else max(noise, rtol * float(values[0]))
+    floor = _floor(values, noise, denoised)
+    if rtol is not None:
+        floor = max(floor, rtol * float(values[0]))
     spectrum = values[values > max(floor, lost)]
-    return spectrum, vectors[:, ::-1], bool(lost <= floor or len(spectrum) == len(values))
+    # What is that small counts for nothing where directions count by their variance.
+    complete = not denoised or lost <= floor or len(spectrum) == len(values)
+    return spectrum, vectors[:, ::-1], bool(complete)
 
 
 def orthonormalised(u: Array) -> Array:
@@ -214,17 +261,24 @@ def centre(x: Array) -> tuple[Array, Array]:
 
 def rounding_noise(x: Array, eps: float) -> float:
     """Below this a singular value cannot be told from the rounding of what was stored."""
-    n_samples = len(x)
-    # Relative to the largest, as squares of huge or tiny numbers would leave the range.
-    largest = max(_largest(block) for block in _blocks(x)) or 1.0
-    norms = [np.linalg.norm(block / np.float64(largest), axis=0) for block in _blocks(x)]
-    return noise_of_columns(np.concatenate(norms), n_samples, eps) * largest
+    return noise_of_columns(_norms(x), len(x), eps)
 
 
 def noise_of_columns(norms: Array, n_samples: int, eps: float) -> float:
     """The same from the norms of the columns as they were stored."""
-    spread = float(np.linalg.norm(norms)) * (n_samples**-0.5 + len(norms) ** -0.5)
-    return eps * max(ROUNDINGS * spread, ROUNDINGS_OF_A_COLUMN * float(norms.max()))
+    largest = float(norms.max())
+    if not largest:
+        return 0.0
+    # Relative to the largest, as squares of huge or tiny numbers would leave the range.
+    spread = float(np.linalg.norm(norms / largest)) * (n_samples**-0.5 + len(norms) ** -0.5)
+    return eps * max(ROUNDINGS * spread, ROUNDINGS_OF_A_COLUMN) * largest
+
+
+def _norms(x: Array) -> Array:
+    """Of the columns as they were stored."""
+    largest = max(map(_largest, _blocks(x))) or 1.0
+    norms = [np.linalg.norm(block / np.float64(largest), axis=0) for block in _blocks(x)]
+    return np.concatenate(norms).astype(np.float64) * largest
 
 
 def _largest(block: Array) -> float:
@@ -239,6 +293,11 @@ def _blocks(x: Array) -> Iterator[Array]:
 
 def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, float]:
     """A finite matrix of numbers up to `most`, not copied if possible, and its rounding unit."""
+    if np.ma.is_masked(x):
+        raise ValueError(
+            f"`{name}` is a masked array with {np.ma.count_masked(x)} values of {np.size(x)} "
+            "masked. Similarities need whole rows: leave out the masked samples of all layers."
+        )
     array = np.asarray(x)
     if array.dtype.name == "bfloat16":
         array, eps = array.astype(np.float32), BFLOAT16_EPS

@@ -122,7 +122,7 @@ class GramMatrices:
         """
         gram = self._gram(name)
         noise = max(gram.noise(), SMALLEST)
-        spectrum, vectors, _ = eigen(gram.matrix, noise, None)
+        spectrum, vectors, _ = eigen(gram.matrix, noise)
         n, p = len(gram.matrix), len(gram.mean)
         if 0 < len(spectrum) < min(n - 1, p):
             self._warn_of_lost(name, gram, noise, GRAM_NOISE * float(spectrum[0]))

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .factors import SINGLE, centre, noise_of_columns
+from .factors import centre, noise_of_columns
 from .parallel import in_parallel
 
 Array = NDArray[Any]
@@ -110,8 +110,6 @@ class Centred:
     @classmethod
     def of(cls, x: Array, eps: float) -> Centred | None:
         """Of finite activations; None unless they clearly vary by more than rounding."""
-        if eps > SINGLE:
-            return None  # factors leave out what is rounding, which here shows in kernels
         centred, mean = centre(x)
         largest = float(np.abs(centred).max())
         if not largest:
@@ -129,6 +127,15 @@ class Centred:
     def weighted(self) -> Array:
         """The activations, of Frobenius norm 1."""
         return self._x
+
+
+def own_sums(layer: Weighted) -> Sums:
+    """The sums of a kernel with itself."""
+    x = layer.weighted()
+    squares = np.einsum("ij,ij->i", x, x.conj()).real
+    gram = x.conj().T @ x if x.shape[1] < len(x) else x @ x.conj().T
+    trace = float(squares.sum())
+    return Sums(float(np.vdot(gram, gram).real), trace, trace, float(squares @ squares), len(x))
 
 
 def cost(n: int, widths: int) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import crossed, kernels
-from .chance import cka_mean, r2_mean, unbiased_mean, wachter_mean
+from .chance import cka_mean, correlation_mean, r2_mean, unbiased_mean
 from .definition import Measure
 from .messages import unknown_name, warn
 from .pairs import all_pairs
@@ -216,7 +216,8 @@ def similarity(
         ValueError: If the measure is unknown or the arrays cannot be compared.
         TypeError: If the measure does not take an option.
     """
-    sx, sy = as_subspace(x, "x", rtol), as_subspace(y, "y", rtol)
+    denoised = not get_measure(measure).by_variance
+    sx, sy = (as_subspace(s, n, rtol, denoised=denoised) for s, n in ((x, "x"), (y, "y")))
     grid = similarity_grid({"x": sx}, {"y": sy}, measure=measure, adjusted=adjusted, **options)
     few = few_samples({"x": sx, "y": sy}, get_measure(measure), options)
     if few:
@@ -276,7 +277,7 @@ MEASURES: dict[str, Measure] = {
         _RIGID | {"affine"},
         symmetric=True,
         reference="Raghu et al. 2017, arXiv:1706.05806",
-        chance=wachter_mean,
+        chance=correlation_mean,
     ),
     "cca_r2": Measure(
         cca_r2,
@@ -294,7 +295,7 @@ MEASURES: dict[str, Measure] = {
         _RIGID,
         symmetric=True,
         reference="Raghu et al. 2017, arXiv:1706.05806",
-        chance=wachter_mean,
+        chance=correlation_mean,
     ),
     "pwcca": Measure(
         pwcca,
@@ -311,6 +312,7 @@ MEASURES: dict[str, Measure] = {
         {},
         _RIGID,
         symmetric=True,
+        by_variance=True,
         reference="Kornblith et al. 2019, arXiv:1905.00414",
         chance=cka_mean,
         dims="effective_rank",
@@ -322,6 +324,7 @@ MEASURES: dict[str, Measure] = {
         {},
         _RIGID,
         symmetric=True,
+        by_variance=True,
         reference="Nguyen et al. 2021, arXiv:2010.15327",
         chance=unbiased_mean,
         lowest=float("-inf"),
@@ -333,6 +336,7 @@ MEASURES: dict[str, Measure] = {
         {},
         _RIGID,
         symmetric=True,
+        by_variance=True,
         reference="Kriegeskorte et al. 2008, doi:10.3389/neuro.06.004.2008",
         of_kernels=kernels.correlation_of_entries,
     ),
@@ -342,6 +346,7 @@ MEASURES: dict[str, Measure] = {
         {},
         _RIGID,
         symmetric=True,
+        by_variance=True,
         reference="Wold 1985, Encyclopedia of Statistical Sciences 6:581",
     ),
     "procrustes": Measure(
@@ -350,6 +355,7 @@ MEASURES: dict[str, Measure] = {
         {},
         _RIGID,
         symmetric=True,
+        by_variance=True,
         reference="Williams et al. 2021, arXiv:2110.14739",
     ),
 }

@@ -13,7 +13,14 @@ from .definition import Measure
 from .kernels import cost as kernel_cost
 from .kernels import kernel_grid
 from .parallel import in_parallel
-from .preparation import Layers, centred_layers, check_together, cut_layers, unfactorised_is_cheaper
+from .preparation import (
+    Layers,
+    centred_layers,
+    check_together,
+    cut_layers,
+    name_undefined,
+    unfactorised_is_cheaper,
+)
 from .subspace import Array, Subspace
 
 # Parcels of pairs for the threads, and operations of a decomposition over those of a product.
@@ -210,9 +217,14 @@ def all_pairs(
         else:
             column_names, right = centred_layers(columns, "columns")
         check_together(row_names + column_names, left + right)
-        return kernel_grid(formula, left, right, mirrored=columns is None)
+        grid = kernel_grid(formula, left, right, mirrored=columns is None)
+        if np.isnan(grid).any():
+            name_undefined(kind, row_names + column_names, [*left, *right])
+        return grid
     sides = prepare(kind, rows, columns, rtol=rtol, options=options)
     grid = sides.grid()
+    if np.isnan(grid).any():
+        name_undefined(kind, sides.names[0] + sides.names[1], sides.rows + sides.columns)
     return rescaled(grid, sides.chance()) if adjusted and grid.size else grid
 
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .definition import Measure
 from .factors import checked
-from .kernels import Centred, Weighted
+from .kernels import Centred, Weighted, own_sums
 from .kernels import cost as kernel_cost
 from .messages import warn
 from .parallel import in_parallel
@@ -33,7 +33,12 @@ def cut_layers(
                 layer.require_loadings(name)
             return kind.cut(layer, settings)
         return Subspace.from_activations(
-            layer, rtol=rtol, loadings=kind.of_neurons, name=name, **kind.cuts(settings)
+            layer,
+            rtol=rtol,
+            loadings=kind.of_neurons,
+            denoised=not kind.by_variance,
+            name=name,
+            **kind.cuts(settings),
         )
 
     costs = [0.0 if isinstance(layer, Subspace) else _cost(np.shape(layer)) for layer in given]
@@ -47,7 +52,7 @@ def centred_layers(layers: Layers, what: str) -> tuple[list[str], list[Weighted]
     def centred(item: tuple[str, Layer]) -> Weighted:
         name, layer = item
         x, eps = checked(layer, name)  # type: ignore[arg-type]
-        return Centred.of(x, eps) or as_subspace(layer, name)
+        return Centred.of(x, eps) or as_subspace(layer, name, denoised=False)
 
     costs = [float(np.size(layer)) for layer in given]  # type: ignore[arg-type]
     return names, in_parallel(centred, list(zip(names, given, strict=True)), costs)
@@ -83,7 +88,28 @@ def check_together(names: list[str], layers: Sequence[Weighted]) -> None:
         require_same_probe(layers[0], layer, names[0], name)
     constant = dict.fromkeys(n for n, layer in zip(names, layers, strict=True) if not layer.rank)
     if constant:
-        warn(f"Constant over the probe set: {', '.join(constant)}. Similarity is nan.")
+        warn(
+            f"Constant over the probe set: {', '.join(constant)}. Similarity is nan. "
+            "(What varies by no more than the rounding of its dtype counts as constant.)"
+        )
+
+
+def name_undefined(kind: Measure, names: list[str], layers: Sequence[Weighted]) -> None:
+    """Warn of layers that vary, but have no value of the measure."""
+    formula = kind.of_kernels
+    if formula is None:
+        return
+    nothing = []
+    for name, layer in dict(zip(names, layers, strict=True)).items():
+        if layer.rank:
+            own = own_sums(layer)
+            if np.isnan(formula(own, own, own)):
+                nothing.append(name)
+    if nothing:
+        warn(
+            f"Not defined: `{kind.function.__name__}` is nan for {', '.join(nothing)}, as too few "
+            "samples differ from the others to tell anything from chance."
+        )
 
 
 def _cost(shape: tuple[int, ...]) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
-from .factors import EPS64, SINGLE, by_gram, by_svd, checked
+from .factors import EPS64, SINGLE, by_gram, by_svd, checked, in_equal_scale
 from .messages import unknown_name
 
 Array = NDArray[Any]
@@ -53,6 +53,7 @@ class Subspace:
         criterion: Criterion = "variance",
         rtol: float | None = None,
         loadings: bool = True,
+        denoised: bool = True,
         name: str = "x",
     ) -> Subspace:
         """Centre and factorise activations in float64.
@@ -63,13 +64,16 @@ class Subspace:
             dims: Keep this many directions at most.
             criterion: What the share is of, see `truncate`.
             rtol: Directions whose singular value is at most `rtol` times the largest are noise.
-                Default: a few roundings of the dtype that `x` came in.
+                In [0, 1). Default: a few roundings of the dtype that `x` came in.
             loadings: False leaves them empty, (n_features, 0): only `pwcca` and the weights of
                 `cca` need them, and for more features than samples they cost the most.
+            denoised: Leave out directions that are no more than rounding, unless all are. Measures
+                in which directions count by their variance need no such decision.
             name: What to call `x` in an error.
 
         Raises:
-            ValueError: If `x` is not a finite numeric matrix of at least two samples.
+            ValueError: If `x` is not a finite numeric matrix of at least two samples, or a setting
+                is out of range.
 
         Example:
             >>> import numpy as np
@@ -77,11 +81,20 @@ class Subspace:
             1
         """
         check_cut(explained_variance, dims, criterion)
+        if rtol is not None and not 0.0 <= rtol < 1.0:
+            raise ValueError(
+                "`rtol` is relative to the largest singular value and must be in [0, 1). "
+                f"Received: rtol={rtol}"
+            )
         matrix, eps = checked(x, name)
-        factors = (by_gram if eps >= SINGLE else by_svd)(matrix, eps=eps, rtol=rtol)
+        route = by_gram if eps >= SINGLE else by_svd
+        factors = route(matrix, eps=eps, rtol=rtol, denoised=denoised)
         k = _count(factors.spectrum, explained_variance, dims, criterion)
         if not factors.serve(k):
-            factors = by_svd(matrix, eps=eps, rtol=rtol)
+            factors = by_svd(matrix, eps=eps, rtol=rtol, denoised=denoised)
+            k = _count(factors.spectrum, explained_variance, dims, criterion)
+        if denoised and rtol is None and k == len(factors.spectrum):
+            factors = in_equal_scale(matrix, eps=eps, found=k) or factors
             k = _count(factors.spectrum, explained_variance, dims, criterion)
         return cls(
             basis=factors.basis(k),
@@ -253,11 +266,17 @@ def _count(
     return k if dims is None else min(k, dims)
 
 
-def as_subspace(x: ArrayLike | Subspace, name: str = "x", rtol: float | None = None) -> Subspace:
+def as_subspace(
+    x: ArrayLike | Subspace,
+    name: str = "x",
+    rtol: float | None = None,
+    *,
+    denoised: bool = True,
+) -> Subspace:
     """`x` itself if it is a `Subspace`, or its factorisation."""
     if isinstance(x, Subspace):
         return x
-    return Subspace.from_activations(x, rtol=rtol, name=name)
+    return Subspace.from_activations(x, rtol=rtol, denoised=denoised, name=name)
 
 
 class Sampled(Protocol):

@@ -59,7 +59,11 @@ def test_a_measure_of_any_layers_is_in_its_interval_and_one_with_itself(name, da
     alive = [bool(Subspace.from_activations(a).rank) for a in (x, y)]
     few = [live and a.shape[1] >= len(a) - 1 for a, live in zip((x, y), alive, strict=True)]
     expected = {"Few samples"} if any(few) else set()
-    assert said == expected | (set() if all(alive) else {"Constant over the probe set"})
+    if not all(alive):
+        expected.add("Constant over the probe set")
+    assert said - {"Not defined"} == expected
+    if all(alive):
+        assert ("Not defined" in said) == np.isnan(value)
     adjusted, _ = answered(similarity, x, y, measure=name, adjusted=True)
     if not all(alive):
         assert np.isnan([value, adjusted]).all()
@@ -120,7 +124,7 @@ def test_a_measure_has_the_invariances_it_declares_and_no_other(name, change, si
         assert most > 1e-3
 
 
-@pytest.mark.filterwarnings("ignore:Constant over the probe set")
+@pytest.mark.filterwarnings("ignore:Constant over the probe set", "ignore:Not defined")
 @pytest.mark.parametrize("name", MEASURES)
 @examples(15)
 @given(views=generic(), seed=st.integers(0, 2**32 - 1))
@@ -157,7 +161,9 @@ def test_a_grid_of_layers_of_any_dtypes_holds_their_pairs(name, data):
             [answered(one_pair, x, y, measure=name)[0] for y in others or rows] for x in rows
         ]
         np.testing.assert_allclose(grid, expected, atol=1e-7)
-        assert said <= {"Constant over the probe set"}
+        assert said <= {"Constant over the probe set", "Not defined"}
+        alive = [x for x in (*rows, *others) if Subspace.from_activations(x).rank]
+        assert ("Not defined" in said) <= any(undefined(name, x) for x in alive)
 
 
 @pytest.mark.parametrize("ridge", [0.0, 1e-6, 0.1])
