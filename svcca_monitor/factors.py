@@ -142,12 +142,14 @@ def in_equal_scale(x: Array, *, eps: float, found: int) -> Factors | None:
     Rounding is relative to each number. Beside one column of huge numbers the others look like
     its rounding, though their own is far smaller. None if that finds no more than `found`.
     """
-    centred, mean = centre(x)
+    if found >= min(len(x) - 1, x.shape[1]):
+        return None
     norms = _norms(x)
-    alive = centred.any(axis=0)
+    alive = (x != x[:1]).any(axis=0)
     sizes = norms[alive]
     if found >= min(len(x) - 1, len(sizes)) or sizes.max() <= EVEN * sizes.min():
         return None
+    centred, mean = centre(x)
     scaled = centred[:, alive] / sizes
     noise = noise_of_columns(np.ones(len(sizes)), len(x), eps)
     tall = scaled if len(sizes) <= len(x) else scaled.conj().T
