@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .factors import BFLOAT16_EPS, EPS64
+from .rounding import BFLOAT16_EPS, EPS64
 from .subspace import Array
 
 # Fourth powers and their sums must stay within float64: what is larger is refused, what varies by

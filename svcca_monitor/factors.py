@@ -7,30 +7,19 @@ activations that came in single precision, whose rounding hides what it loses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+from .rounding import EPS64, SMALLEST, blocks, column_norms, noise_of_columns, rounding_noise
 
 Array = NDArray[Any]
 
-# Rounding to a dtype adds noise of some 0.3 eps |x| to each number x, hence of spectral norm about
-# 0.3 eps ‖X‖_F (1/√n + 1/√p), or 0.3 eps ‖x‖ if one column outweighs the others. Activations went
-# through some more operations: singular values below this many times eps are taken for noise.
-ROUNDINGS = 4.0
-ROUNDINGS_OF_A_COLUMN = 1.0
-EPS64 = float(np.finfo(np.float64).eps)
-# Activations of this precision or less hold nothing that their Gram matrix in double would lose.
-SINGLE = float(np.finfo(np.float32).eps)
-# NumPy has no finfo for the bfloat16 of ml_dtypes: 8 bits of significand.
-BFLOAT16_EPS = 2.0**-7
 # Eigenvalues of a Gram matrix are known to EPS64 of the largest, singular values to its root.
 GRAM_NOISE = 1e-7
-# Sums over samples and features of larger numbers leave double precision, and so do the reciprocals
-# of smaller ones: a layer or direction of no more than that counts as constant.
-LARGEST, SMALLEST = 1e302, 1e-302
 # Directions down to this size relative to the largest have a basis from it that is good to 1e-10;
 # a second pass mends the basis below that.
 GRAM_REACH = 1e-3
@@ -38,8 +27,6 @@ GRAM_REACH = 1e-3
 SERIES = 1e-3
 # Where columns differ in size by no more than this, all are measured by the size of the whole.
 EVEN = 4.0
-# Columns in one block of a wide layer: blocks bound the memory beside the layer itself.
-BLOCK = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +77,7 @@ class Gram:
         """Of checked activations, some columns at a time."""
         matrix = np.zeros((len(x), len(x)), np.complex128 if x.dtype.kind == "c" else np.float64)
         means, squares = [], []
-        for block in _blocks(x):
+        for block in blocks(x):
             part, mean = centre(block)
             matrix += part @ part.conj().T
             means.append(mean)
@@ -107,8 +94,12 @@ class Gram:
 
     def noise(self) -> float:
         """Below this a singular value cannot be told from the rounding of what was stored."""
-        stored = np.sqrt(self.squares + len(self.matrix) * np.abs(self.mean) ** 2)
-        return noise_of_columns(stored, len(self.matrix), self.eps)
+        return noise_of_columns(self.stored, len(self.matrix), self.eps)
+
+    @property
+    def stored(self) -> Array:
+        """Norms of the features, means included."""
+        return np.sqrt(self.squares + len(self.matrix) * np.abs(self.mean) ** 2)
 
 
 def by_svd(x: Array, *, eps: float, rtol: float | None = None, denoised: bool = True) -> Factors:
@@ -144,7 +135,7 @@ def in_equal_scale(x: Array, *, eps: float, found: int) -> Factors | None:
     """
     if found >= min(len(x) - 1, x.shape[1]):
         return None
-    norms = _norms(x)
+    norms = column_norms(x)
     alive = (x != x[:1]).any(axis=0)
     sizes = norms[alive]
     if found >= min(len(x) - 1, len(sizes)) or sizes.max() <= EVEN * sizes.min():
@@ -198,7 +189,7 @@ def _by_kernel(x: Array, eps: float, rtol: float | None, denoised: bool) -> Fact
 
     def loadings(k: int) -> Array:
         scaled = vectors[:, :k] / spectrum[:k]
-        parts = [centre(block)[0].conj().T @ scaled for block in _blocks(x)]
+        parts = [centre(block)[0].conj().T @ scaled for block in blocks(x)]
         return np.concatenate(parts)
 
     def basis(k: int) -> Array:
@@ -259,83 +250,6 @@ def centre(x: Array) -> tuple[Array, Array]:
     if constant.any():
         matrix[:, constant] = 0.0
     return matrix, mean
-
-
-def rounding_noise(x: Array, eps: float) -> float:
-    """Below this a singular value cannot be told from the rounding of what was stored."""
-    return noise_of_columns(_norms(x), len(x), eps)
-
-
-def noise_of_columns(norms: Array, n_samples: int, eps: float) -> float:
-    """The same from the norms of the columns as they were stored."""
-    largest = float(norms.max())
-    if not largest:
-        return 0.0
-    # Relative to the largest, as squares of huge or tiny numbers would leave the range.
-    spread = float(np.linalg.norm(norms / largest)) * (n_samples**-0.5 + len(norms) ** -0.5)
-    return eps * max(ROUNDINGS * spread, ROUNDINGS_OF_A_COLUMN) * largest
-
-
-def _norms(x: Array) -> Array:
-    """Of the columns as they were stored."""
-    largest = max(map(_largest, _blocks(x))) or 1.0
-    norms = [np.linalg.norm(block / np.float64(largest), axis=0) for block in _blocks(x)]
-    return np.concatenate(norms).astype(np.float64) * largest
-
-
-def _largest(block: Array) -> float:
-    """Of the real and imaginary parts: the absolute value of a complex number may overflow."""
-    parts = (block.real, block.imag) if block.dtype.kind == "c" else (block,)
-    return max(max(float(part.max()), -float(part.min())) for part in parts)
-
-
-def _blocks(x: Array) -> Iterator[Array]:
-    return (x[:, start : start + BLOCK] for start in range(0, x.shape[1], BLOCK))
-
-
-def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, float]:
-    """A finite matrix of numbers up to `most`, not copied if possible, and its rounding unit."""
-    if np.ma.is_masked(x):
-        raise ValueError(
-            f"`{name}` is a masked array with {np.ma.count_masked(x)} values of {np.size(x)} "
-            "masked. Similarities need whole rows: leave out the masked samples of all layers."
-        )
-    array = np.asarray(x)
-    if array.dtype.name == "bfloat16":
-        array, eps = array.astype(np.float32), BFLOAT16_EPS
-    elif array.dtype.kind in "fc":
-        eps = max(float(np.finfo(array.dtype).eps), EPS64)
-    elif array.dtype.kind in "iub":
-        eps = EPS64
-    else:
-        raise ValueError(
-            f"`{name}` must hold numbers. Received an array of dtype {array.dtype} and shape "
-            f"{array.shape}."
-        )
-    if array.ndim != 2:
-        raise ValueError(
-            f"`{name}` must have shape (n_samples, n_features). Received shape {array.shape}. "
-            "Average, sample or flatten further axes first (see `representation`)."
-        )
-    n_samples, n_features = array.shape
-    if n_samples < 2 or n_features < 1:
-        raise ValueError(
-            f"`{name}` needs at least two samples and one feature. Received shape {array.shape}: "
-            f"{n_samples} samples (rows) of {n_features} features (columns)."
-        )
-    bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-    if bad:
-        raise ValueError(
-            f"`{name}` has {bad} values of {array.size} that are NaN or infinite. "
-            "Similarities need finite activations: look for a diverged layer or a bad probe input."
-        )
-    largest = max(map(_largest, _blocks(array)))
-    if largest > most:
-        raise ValueError(
-            f"`{name}` reaches {largest:.0e}, and its squares and sums leave double precision "
-            f"above {most:.0e}. Look for a diverged layer, or scale the activations."
-        )
-    return array if largest > SMALLEST else np.zeros_like(array), eps
 
 
 def thin_svd(centred: Array) -> tuple[Array, Array, Array]:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .canonical import clipped
-from .factors import EPS64, checked, rounding_noise, thin_svd
+from .factors import thin_svd
 from .messages import warn
+from .rounding import EPS64, checked, rounding_noise
 from .spatial import Size, coefficients_at, filter_at, frequencies_of
 from .subspace import Array, check_cut, require_same_probe
 

@@ -8,8 +8,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .factors import GRAM_NOISE, Gram, checked, eigen
+from .factors import GRAM_NOISE, Gram, eigen
 from .messages import unknown_name, warn
+from .rounding import ROUNDINGS, checked
 from .subspace import Array, Criterion, Subspace
 
 # Squares and their sums must stay within float64: what is larger is refused, what varies by less
@@ -104,6 +105,7 @@ class GramMatrices:
         explained_variance: float | None = None,
         dims: int | None = None,
         criterion: Criterion = "variance",
+        denoised: bool = True,
     ) -> Subspace:
         """Factors of a layer without its loadings, for all measures but `pwcca`.
 
@@ -112,6 +114,8 @@ class GramMatrices:
             explained_variance: Keep the fewest directions that reach this share of the variance.
             dims: Keep this many directions at most.
             criterion: What the share is of, see `Subspace.truncate`.
+            denoised: Leave out directions that are no more than rounding, as measures that count
+                directions ask; see `Subspace.from_activations`.
 
         Returns:
             A `Subspace` with `loadings` of shape (n_features, 0), and the means of the features in
@@ -122,10 +126,10 @@ class GramMatrices:
         """
         gram = self._gram(name)
         noise = max(gram.noise(), SMALLEST)
-        spectrum, vectors, _ = eigen(gram.matrix, noise)
+        spectrum, vectors, _ = eigen(gram.matrix, noise, denoised=denoised)
         n, p = len(gram.matrix), len(gram.mean)
         if 0 < len(spectrum) < min(n - 1, p):
-            self._warn_of_lost(name, gram, noise, GRAM_NOISE * float(spectrum[0]))
+            self._warn_of_lost(name, gram, GRAM_NOISE * float(spectrum[0]))
         whole = Subspace(
             basis=vectors[:, : len(spectrum)].copy(),
             singular_values=spectrum,
@@ -135,9 +139,9 @@ class GramMatrices:
         )
         return whole.truncate(explained_variance=explained_variance, dims=dims, criterion=criterion)
 
-    def subspaces(self) -> dict[str, Subspace]:
+    def subspaces(self, *, denoised: bool = True) -> dict[str, Subspace]:
         """Factors of all layers, as `similarity_grid` takes them."""
-        return {name: self.subspace(name) for name in self._grams}
+        return {name: self.subspace(name, denoised=denoised) for name in self._grams}
 
     def _gram(self, name: str) -> Gram:
         if name not in self._grams:
@@ -148,16 +152,18 @@ class GramMatrices:
         """Name and samples of the first layer; None if there is none."""
         return (self.names[0], self.n_samples) if self._grams else None
 
-    def _warn_of_lost(self, name: str, gram: Gram, noise: float, least: float) -> None:
-        """Warn if features of less than any direction kept may be the ones that are missing."""
+    def _warn_of_lost(self, name: str, gram: Gram, least: float) -> None:
+        """Warn if features may be missing that are less than `least` or the rounding of another."""
         norms = np.sqrt(gram.squares)
-        small = np.count_nonzero((norms > noise) & (norms <= least))
+        least = max(least, gram.eps * float(gram.stored.max()))
+        rounding = ROUNDINGS * gram.eps * gram.stored
+        small = np.count_nonzero((norms > rounding) & (gram.stored <= least))
         if small:
             warn(
                 f"Maybe too small for a Gram matrix: {small} of {len(norms)} features of {name} "
-                f"(beside feature {np.argmax(norms)}). Directions below {GRAM_NOISE:g} of the "
-                "largest are left out. Scale the features of a layer alike, or factorise it in "
-                "memory by `Subspace.from_activations`."
+                f"(beside feature {np.argmax(norms)}). Directions below {least / norms.max():.0e} "
+                "of its size are left out. Scale the features of a layer alike, or factorise it "
+                "in memory by `Subspace.from_activations`."
             )
 
 

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .factors import centre, noise_of_columns
+from .factors import centre
 from .parallel import in_parallel
+from .rounding import noise_of_columns
 
 Array = NDArray[Any]
 

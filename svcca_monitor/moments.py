@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from .batches import SMALLEST, Stream
-from .factors import GRAM_NOISE, centre, noise_of_columns
+from .factors import GRAM_NOISE, centre, thin_svd
 from .measures import MEASURES
 from .messages import unknown_name, warn
 from .pairs import rescaled
+from .rounding import noise_of_columns
 from .subspace import Array, Subspace
 
 # Debiasing takes away as much as there was: what is left below this share of it is rounding.
@@ -97,15 +98,16 @@ class Moments(Stream):
             raise ValueError(f"Similarity needs two samples at least, not {self.n_samples}.")
         left = self.names if rows is None else rows
         right = left if columns is None else columns
-        whole = {name: self._axes(name) for name in dict.fromkeys([*left, *right])}
-        lost = [said for name, s in whole.items() if (said := self._lost(name, s))]
-        if lost:
+        denoised, names = not kind.by_variance, dict.fromkeys([*left, *right])
+        whole = {name: self._axes(name, denoised=denoised) for name in names}
+        lost = [said for name, axes in whole.items() if (said := self._lost(name, *axes))]
+        if lost and denoised:
             warn(
                 f"Too small for moments: {', '.join(lost)}. Directions below {GRAM_NOISE:g} of the "
-                "largest are left out. Scale the neurons of a layer alike, or keep its activations "
-                "in memory for `similarity_grid`."
+                "largest are left out. Keep the activations in memory for `similarity_grid`."
             )
-        axes = {name: kind.cut(s, settings) for name, s in whole.items()}
+        axes = {name: kind.cut(s, settings) for name, (s, _) in whole.items()}
+        to = {name: whole[name][1][:, : s.rank] for name, s in axes.items()}
         constant = sorted(name for name, s in axes.items() if not s.rank)
         if constant:
             warn(f"Constant over all batches: {', '.join(constant)}. Similarity is nan.")
@@ -116,8 +118,8 @@ class Moments(Stream):
             if columns is None and j < i and kind.mirrors(settings):
                 grid[i, j] = grid[j, i]
             elif x.rank and y.rank:
-                to_x, to_y = (s.loadings / s.singular_values for s in (x, y))  # U = X V / S
-                cross = to_x.conj().T @ self.cross_product(left[i], right[j]) @ to_y
+                products = self.cross_product(left[i], right[j])
+                cross = to[left[i]].conj().T @ products @ to[right[j]]
                 grid[i, j] = kind.of_cross(cross, x, y, **kind.rest(settings))
         return rescaled(grid, chance) if adjusted else grid
 
@@ -150,39 +152,72 @@ class Moments(Stream):
         start = sum(list(self._widths.values())[: self.names.index(name)])
         return slice(start, start + self._widths[name])
 
-    def _axes(self, name: str) -> Subspace:
-        """Factors of ``S Vᴴ``, with rows for axes, not samples: the layer's own but the basis."""
-        squares, vectors = np.linalg.eigh(self.cross_product(name, name))
-        values, vectors = np.sqrt(np.maximum(squares[::-1], 0.0)), vectors[:, ::-1]  # they ascend
+    def _axes(self, name: str, *, denoised: bool = True) -> tuple[Subspace, Array]:
+        """Factors of ``S Vᴴ``, and what maps centred activations to their basis U.
+
+        With rows for axes, not samples: the layer's own but the basis.
+        """
+        products, mean, noise = self.cross_product(name, name), self.mean(name), self._noise(name)
+        values, vectors = _roots(products)
         # Rounding is eps times the largest square: a direction of relative size s is known to
         # eps / s², which at 1e-7 is 2 %, and below it soon nothing. Squares that should be 0 come
         # out at some 3 eps (2,000 features), well under the 45 eps that 1e-7 is when squared.
-        floor = max(self._noise(name), GRAM_NOISE * float(values[0]), SMALLEST)
+        floor = max(GRAM_NOISE * float(values[0]), SMALLEST)
+        if denoised or values[0] <= noise:
+            floor = max(floor, noise)
         k = int(np.count_nonzero(values > floor))
+        spectrum, loadings = values[:k], vectors[:, :k]
+        to = loadings / spectrum  # U = X V / S
+        if denoised and 0 < k < min(self.n_samples - 1, len(mean)):
+            spectrum, loadings, to = self._in_equal_scale(name, k) or (spectrum, loadings, to)
         rows = max(self._widths.values())  # as many for all, as for samples
-        return Subspace(np.eye(rows, k), values[:k], vectors[:, :k], self.mean(name), values[:k])
+        basis = np.eye(rows, len(spectrum))
+        return Subspace(basis, spectrum, loadings, mean, spectrum), to
+
+    def _in_equal_scale(self, name: str, found: int) -> tuple[Array, Array, Array] | None:
+        """Each neuron measured by its own size, as `factors.in_equal_scale` does it."""
+        # Each entry of the products is exact beside the two neurons it belongs to.
+        products, squares = self.cross_product(name, name), self._squares(name)
+        alive, sizes = squares > SMALLEST**2, self._stored(name)
+        scale = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=alive)
+        values, vectors = _roots(products * np.outer(scale, scale))
+        noise = noise_of_columns(np.ones(np.count_nonzero(alive)), self.n_samples, self._eps[name])
+        kept = values > max(noise, GRAM_NOISE * float(values[0]))
+        if np.count_nonzero(kept) <= found:
+            return None
+        to = scale[:, None] * vectors[:, kept] / values[kept]
+        rotation, spectrum, loadings_h = thin_svd(to.conj().T @ products)
+        return spectrum, loadings_h.conj().T, to @ rotation
 
     def _noise(self, name: str) -> float:
         """What rounding to the dtype of the batches adds, as `Subspace` estimates it."""
-        squares, n = self._squares(name), self.n_samples
-        stored = np.sqrt(squares + n * np.abs(self.mean(name)) ** 2)
-        return noise_of_columns(stored, n, self._eps[name])
+        return noise_of_columns(self._stored(name), self.n_samples, self._eps[name])
+
+    def _stored(self, name: str) -> Array:
+        """Norms of the neurons, means included."""
+        return np.sqrt(self._squares(name) + self.n_samples * np.abs(self.mean(name)) ** 2)
 
     def _squares(self, name: str) -> Array:
         columns = self._columns(name)
         return self._products[columns, columns].diagonal().real
 
-    def _lost(self, name: str, axes: Subspace) -> str:
+    def _lost(self, name: str, axes: Subspace, to: Array) -> str:
         """Which neurons stand out of the directions kept, though not by rounding; empty if none."""
         # Each entry of the products is exact beside the two neurons it belongs to, however small
         # they are: what the projection Uᴴx of a neuron leaves of it is known.
         squares = self._squares(name)
-        projected = self.cross_product(name, name) @ (axes.loadings / axes.singular_values)
+        projected = self.cross_product(name, name) @ to
         rest = squares - np.sum(np.abs(projected) ** 2, axis=1)
         lost = np.count_nonzero((rest > NOT_KEPT * squares) & (rest > self._noise(name) ** 2))
         if not (axes.rank and lost):
             return ""
         return f"{lost} of {len(squares)} neurons of {name} (beside neuron {np.argmax(squares)})"
+
+
+def _roots(products: Array) -> tuple[Array, Array]:
+    """Of the eigenvalues, descending, and the vectors."""
+    squares, vectors = np.linalg.eigh(products)
+    return np.sqrt(np.maximum(squares[::-1], 0.0)), vectors[:, ::-1]
 
 
 class MinibatchCKA(Stream):

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .definition import Measure
-from .factors import checked
 from .kernels import Centred, Weighted, own_sums
 from .kernels import cost as kernel_cost
 from .messages import warn
 from .parallel import in_parallel
+from .rounding import checked
 from .subspace import Subspace, as_subspace, require_same_probe
 
 Layer = ArrayLike | Subspace

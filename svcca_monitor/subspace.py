@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
-from .factors import EPS64, SINGLE, by_gram, by_svd, checked, in_equal_scale
+from .factors import by_gram, by_svd, in_equal_scale
 from .messages import unknown_name
+from .rounding import EPS64, SINGLE, checked
 
 Array = NDArray[Any]
 Criterion = Literal["variance", "singular_values"]
