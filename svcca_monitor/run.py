@@ -7,50 +7,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from . import snapshots
+from .description import FORMAT_VERSION, parse
+from .description import LayerInfo as LayerInfo
+from .description import RunFormatError as RunFormatError
+from .description import RunMismatchError as RunMismatchError
 from .files import write_atomically
 from .probe import ProbeMismatchError, ProbeSet
 from .subspace import Subspace
 
-FORMAT_VERSION = 1
 DIRECTORY = "svcca"
-# Other names in the folder are temporary files of a writer that was interrupted.
-_SNAPSHOT = re.compile(r"step-(\d{8,})\.safetensors")
-_FACTORS = ("basis", "singular_values", "loadings", "mean", "spectrum")
-
-
-class RunFormatError(ValueError):
-    """A file of a run is not what this version of the package can read."""
-
-
-class RunMismatchError(ValueError):
-    """A directory holds the run of another model."""
-
-
-@dataclass(frozen=True)
-class LayerInfo:
-    """What a run knows about a layer.
-
-    Attributes:
-        name: Name or path within the model.
-        layer_class: Class of the layer.
-        depth: Position in the order in which the model calls its layers, from 0.
-        output_shape: Shape of its output with None for the examples.
-        representation: How the output became a matrix.
-    """
-
-    name: str
-    layer_class: str
-    depth: int
-    output_shape: tuple[int | None, ...]
-    representation: str
 
 
 class Run:
@@ -73,7 +44,7 @@ class Run:
                 f"No run in {path}: {self.path / 'run.json'} does not exist. Pass the log_dir "
                 "that SVCCAMonitor was given."
             ) from None
-        self._facts = _parse(text, self.path / "run.json")
+        self._facts = parse(text, self.path / "run.json")
 
     @classmethod
     def create(
@@ -131,9 +102,7 @@ class Run:
     @property
     def steps(self) -> list[int]:
         """Steps with a complete snapshot, ascending; read anew, as training may be going on."""
-        folder = self.path / "snapshots"
-        names = os.listdir(folder) if folder.is_dir() else []
-        return sorted(int(m.group(1)) for m in map(_SNAPSHOT.fullmatch, names) if m)
+        return snapshots.steps_in(self.path / "snapshots")
 
     @property
     def epochs(self) -> list[float]:
@@ -157,25 +126,11 @@ class Run:
             KeyError: If the run has no snapshot of that step.
             RunFormatError: If the file is damaged.
         """
-        handle = self._open(step)
-        try:
-            keys = set(handle.keys())
-            arrays = {
-                name: {f: handle.get_tensor(f"{name}/{f}") for f in _FACTORS}
-                for name in self.layers
-                if f"{name}/basis" in keys
-            }
-        except Exception as error:
-            raise RunFormatError(f"{self.snapshot_path(step)} is damaged: {error}") from error
-        return {name: Subspace(**_widened(factors)) for name, factors in arrays.items()}
+        return snapshots.read(self._existing(step), self.layers)
 
     def header(self, step: int) -> dict[str, Any]:
         """Epoch and logs of a snapshot: `{"step": …, "epoch": …, "logs": {…}}`."""
-        metadata = self._open(step).metadata() or {}
-        try:
-            return json.loads(metadata["svcca"])
-        except (KeyError, ValueError) as error:
-            raise RunFormatError(f"{self.snapshot_path(step)} has no valid header.") from error
+        return snapshots.read_header(self._existing(step))
 
     def write_snapshot(
         self,
@@ -201,25 +156,13 @@ class Run:
         Raises:
             ValueError: If the step is not above the last one, or a layer is not one of the run's.
         """
-        from safetensors.numpy import save
-
         last = self.steps[-1] if self.steps else -1
         if step <= last:
             raise ValueError(f"Steps must increase: the run has step {last}. Received: {step}.")
         unknown = set(layers) - set(self.layers)
         if unknown:
             raise ValueError(f"Layers {sorted(unknown)} are not layers of this run: {self.layers}.")
-        tensors = {
-            f"{name}/{factor}": _narrowed(factor, getattr(s, factor))
-            for name, s in layers.items()
-            for factor in _FACTORS
-        }
-        head = {
-            "step": int(step),
-            "epoch": float(epoch),
-            "logs": _numbers(logs or {}),
-        }
-        payload = save(tensors, metadata={"svcca": json.dumps(head)})
+        payload = snapshots.encode(step, layers, epoch=epoch, logs=logs or {})
         write_atomically(self.snapshot_path(step), payload)
         return len(payload)
 
@@ -230,21 +173,16 @@ class Run:
 
     def snapshot_path(self, step: int) -> Path:
         """File of the snapshot of a step."""
-        return self.path / "snapshots" / f"step-{step:08d}.safetensors"
+        return self.path / "snapshots" / snapshots.file_name(step)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {len(self.layers)} layers, {len(self.steps)} snapshots)"
 
-    def _open(self, step: int) -> Any:
-        from safetensors import safe_open
-
+    def _existing(self, step: int) -> Path:
         path = self.snapshot_path(step)
         if not path.exists():
             raise KeyError(f"No snapshot of step {step} in {self.path}. Steps: {self.steps}.")
-        try:
-            return safe_open(path, framework="numpy")
-        except Exception as error:
-            raise RunFormatError(f"{path} is damaged: {error}") from error
+        return path
 
     def _require_same(self, layers: Sequence[LayerInfo], probe: ProbeSet) -> None:
         if self.probe_fingerprint != probe.fingerprint:
@@ -267,46 +205,3 @@ def _directory(path: Path) -> Path:
     """The run's folder, whether it or the log directory was named."""
     named = path.name == DIRECTORY and (path / "run.json").exists()
     return path if named else path / DIRECTORY
-
-
-def _parse(text: str, path: Path) -> dict[str, Any]:
-    try:
-        facts = json.loads(text)
-        version = facts["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFormatError(f"{path} is not the description of a run: {error!r}.") from error
-    if version != FORMAT_VERSION:
-        raise RunFormatError(
-            f"{path} has format version {version!r}; this svcca_monitor reads version "
-            f"{FORMAT_VERSION}. Upgrade the package that reads, or the one that wrote."
-        )
-    missing = {"layers", "probe_fingerprint"} - set(facts)
-    if missing:
-        raise RunFormatError(f"{path} lacks {sorted(missing)}.")
-    return facts
-
-
-def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
-    """What of the logs is a number: other callbacks may put anything there."""
-    numbers = {}
-    for name, value in logs.items():
-        try:
-            numbers[str(name)] = float(value)
-        except (TypeError, ValueError):
-            continue
-    return numbers
-
-
-def _narrowed(factor: str, array: np.ndarray) -> np.ndarray:
-    """The large factors, orthonormal columns, in single precision; the rest in double."""
-    if np.iscomplexobj(array):
-        return np.ascontiguousarray(array, dtype=np.complex64)  # all that the format has
-    narrow = factor in ("basis", "loadings")
-    return np.ascontiguousarray(array, dtype=np.float32 if narrow else np.float64)
-
-
-def _widened(factors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {
-        key: a.astype(np.complex128 if np.iscomplexobj(a) else np.float64)
-        for key, a in factors.items()
-    }

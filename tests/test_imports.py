@@ -57,7 +57,9 @@ TABLE = {
     "inference": (NUMERIC, {"subspace", "pairs", "preparation", "measures"}),
     "activations": (NUMERIC, {"messages"}),
     "probe": ({"numpy"}, set()),
-    "run": ({"numpy", "safetensors"}, {"subspace", "probe", "files"}),
+    "description": (set(), set()),
+    "snapshots": ({"numpy", "safetensors"}, {"description", "subspace"}),
+    "run": (set(), {"description", "files", "probe", "snapshots", "subspace"}),
     "dynamics": (
         NUMERIC | {"xarray"},
         {"run", "inference", "measures", "pairs", "subspace", "probe", "messages"},
