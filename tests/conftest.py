@@ -92,3 +92,48 @@ def made_run(tmp_path):
         return run
 
     return make
+
+
+@pytest.fixture
+def probe(digits):
+    """A hundred test digits."""
+    from svcca_monitor import ProbeSet
+
+    return ProbeSet.sample(digits[2], digits[3], size=100)
+
+
+@pytest.fixture
+def fit(small_net, digits):
+    """Trains the small net on ten batches of digits an epoch; returns it and its history."""
+
+    def run(*callbacks, model=None, epochs=3, **options):
+        model = model or small_net()
+        history = model.fit(
+            digits[0][:320],
+            digits[1][:320],
+            batch_size=32,
+            epochs=epochs,
+            verbose=0,
+            callbacks=list(callbacks),
+            **options,
+        )
+        return model, history
+
+    return run
+
+
+@pytest.fixture
+def fails_before_the_first_step(fit):
+    """Asserts that a fit with a monitor raises before it trains."""
+    import keras
+
+    def check(monitor, error, match):
+        started = []
+        watch = keras.callbacks.LambdaCallback(
+            on_train_batch_begin=lambda batch, logs: started.append(batch)
+        )
+        with pytest.raises(error, match=match):
+            fit(monitor, watch)
+        assert started == []
+
+    return check
