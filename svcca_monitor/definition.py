@@ -32,6 +32,7 @@ class Measure:
         by_variance: Whether directions count by their variance, and noise for next to nothing.
         of_neurons: Whether the formula looks at the loadings too.
         of_kernels: The same from sums over both linear kernels, where it is a function of these.
+        cancels: Whether it subtracts large sums: these need double precision whatever came in.
     """
 
     function: Callable[..., float]
@@ -46,6 +47,7 @@ class Measure:
     by_variance: bool = False
     of_neurons: bool = False
     of_kernels: Formula | None = None
+    cancels: bool = False
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults, updated with what was given. TypeError for an option it does not take."""

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from .factors import centre
 from .parallel import in_parallel
-from .rounding import noise_of_columns
+from .precision import Coarse, product_dtype
+from .rounding import SINGLE, noise_of_columns
 
 Array = NDArray[Any]
 
@@ -79,7 +80,7 @@ def _hsic(s: Sums) -> float:
     return s.product - s.shared + traces - 2 * s.shared / (s.n - 2)
 
 
-class Weighted(Protocol):
+class Weighted(Coarse, Protocol):
     """A layer that can give an X with K = XXᴴ."""
 
     @property
@@ -101,11 +102,12 @@ class Centred:
         n_samples: Rows.
         n_features: Columns.
         rank: An upper bound.
+        coarse: Whether they came in single precision or lower.
     """
 
-    def __init__(self, x: Array):
+    def __init__(self, x: Array, coarse: bool):
         self.n_samples, self.n_features = x.shape
-        self.rank = min(x.shape)
+        self.rank, self.coarse = min(x.shape), coarse
         self._x = x
 
     @classmethod
@@ -123,7 +125,7 @@ class Centred:
         noise = noise_of_columns(norms, len(x), eps)
         # The largest singular value is at least this, whatever the others are.
         clear = np.sqrt(squares.sum() / min(x.shape)) * share > noise
-        return cls(centred / np.sqrt(squares.sum())) if clear else None
+        return cls(centred / np.sqrt(squares.sum()), eps >= SINGLE) if clear else None
 
     def weighted(self) -> Array:
         """The activations, of Frobenius norm 1."""
@@ -145,20 +147,42 @@ def cost(n: int, widths: int) -> float:
 
 
 def kernel_grid(
-    formula: Formula, rows: Sequence[Weighted], columns: Sequence[Weighted], *, mirrored: bool
+    formula: Formula,
+    rows: Sequence[Weighted],
+    columns: Sequence[Weighted],
+    *,
+    mirrored: bool,
+    cancels: bool = True,
 ) -> Array:
-    """All pairs of some measure; nan where a layer is constant."""
-    left = {i: layer.weighted() for i, layer in enumerate(rows) if layer.rank}
-    if mirrored:
-        right = left
-    else:
-        right = {j: layer.weighted() for j, layer in enumerate(columns) if layer.rank}
+    """All pairs of some measure; nan where a layer is constant.
+
+    Args:
+        formula: The measure.
+        rows: Layers of the rows.
+        columns: Layers of the columns.
+        mirrored: Whether these are the same.
+        cancels: Whether the formula subtracts large sums.
+    """
+    layers = [*rows] if mirrored else [*rows, *columns]
+    operations = cost(layers[0].n_samples, sum(x.rank for x in layers)) if layers else 0.0
+
+    def weighted(layer: Weighted) -> Array:
+        x = layer.weighted()
+        return x.astype(product_dtype(x.dtype, layers, operations, cancels=cancels), copy=False)
+
+    def varying(side: Sequence[Weighted]) -> dict[int, Array]:
+        found = {i: layer for i, layer in enumerate(side) if layer.rank}
+        costs = [float(layer.n_samples * layer.rank) for layer in found.values()]
+        return dict(zip(found, in_parallel(weighted, list(found.values()), costs), strict=True))
+
+    left = varying(rows)
+    right = left if mirrored else varying(columns)
     grid = np.full((len(rows), len(columns)), np.nan)
     if not left or not right:
         return grid
     products, norms_x, norms_y = _products(list(left.values()), list(right.values()), mirrored)
     diagonals_x, diagonals_y = (
-        np.array([np.einsum("ij,ij->i", x, x.conj()).real for x in side.values()])
+        np.array([np.einsum("ij,ij->i", x, x.conj()).real for x in side.values()], np.float64)
         for side in (left, right)
     )
     n = diagonals_x.shape[1]

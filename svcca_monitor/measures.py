@@ -329,6 +329,7 @@ MEASURES: dict[str, Measure] = {
         chance=unbiased_mean,
         lowest=float("-inf"),
         of_kernels=kernels.debiased_alignment,
+        cancels=True,
     ),
     "rsa": Measure(
         rsa,
@@ -339,6 +340,7 @@ MEASURES: dict[str, Measure] = {
         by_variance=True,
         reference="Kriegeskorte et al. 2008, doi:10.3389/neuro.06.004.2008",
         of_kernels=kernels.correlation_of_entries,
+        cancels=True,
     ),
     "pls": Measure(
         pls,

@@ -13,6 +13,7 @@ from .definition import Measure
 from .kernels import cost as kernel_cost
 from .kernels import kernel_grid
 from .parallel import in_parallel
+from .precision import product_dtype, rounded
 from .preparation import (
     Layers,
     centred_layers,
@@ -44,7 +45,7 @@ class Sides:
         rest: Options of the formula.
         names: Of the rows and of the columns.
         mirrored: Whether both sets are one and the grid is symmetric.
-        stack: The bases of the columns side by side, if they are at hand.
+        stack: The bases of the columns, rounded and side by side, if they are at hand.
     """
 
     kind: Measure
@@ -59,7 +60,11 @@ class Sides:
         """Similarities of all pairs; nan where a layer is constant."""
         if self.kind.of_kernels and self._kernels_are_cheaper():
             return kernel_grid(
-                self.kind.of_kernels, self.rows, self.columns, mirrored=self.mirrored
+                self.kind.of_kernels,
+                self.rows,
+                self.columns,
+                mirrored=self.mirrored,
+                cancels=self.kind.cancels,
             )
         grid = np.full((len(self.rows), len(self.columns)), np.nan)
         at = [
@@ -70,7 +75,11 @@ class Sides:
         ]
         if not at:
             return grid
-        of_columns = _stack(self.columns) if self.stack is None else self.stack
+        of_rows = self._rounded(self.rows)
+        if self.stack is None:
+            of_columns = np.hstack(of_rows if self.mirrored else self._rounded(self.columns))
+        else:
+            of_columns = self.stack
         ends = _ends(self.columns)
 
         def work(parcel: list[tuple[int, int]]) -> list[float]:
@@ -78,7 +87,9 @@ class Sides:
             i, first, last = parcel[0][0], parcel[0][1], parcel[-1][1]
             x = self.rows[i]
             start = ends[first]
-            cross = x.basis.conj().T @ of_columns[:, start : ends[last + 1]]
+            cross = of_rows[i].conj().T @ of_columns[:, start : ends[last + 1]]
+            # Formulas go on in double: they take squares.
+            cross = cross.astype(np.result_type(cross, np.float64), copy=False)
             blocks = (cross[:, ends[j] - start : ends[j + 1] - start] for _, j in parcel)
             return [
                 self.kind.of_cross(block, x, self.columns[j], **self.rest)
@@ -93,12 +104,28 @@ class Sides:
                     grid[j, i] = value
         return grid
 
-    def _kernels_are_cheaper(self) -> bool:
+    def _rounded(self, layers: list[Subspace]) -> list[Array]:
+        """Bases in the precision that the cross products need."""
+        both = self.rows + self.columns
+        dtype = product_dtype(
+            np.result_type(*(s.basis for s in both)),
+            both,
+            self._operations,
+            cancels=self.kind.cancels,
+        )
+        costs = [float(s.basis.size) for s in layers]
+        return in_parallel(lambda s: rounded(s.basis, dtype), layers, costs)
+
+    @property
+    def _operations(self) -> float:
+        """Of all cross products."""
         ranks = [sum(s.rank for s in side) for side in (self.rows, self.columns)]
-        n = self.n_samples
-        if self.mirrored:
-            return kernel_cost(n, ranks[0]) < float(n) * ranks[0] ** 2
-        return kernel_cost(n, sum(ranks)) < 2.0 * n * ranks[0] * ranks[1]
+        return (1.0 if self.mirrored else 2.0) * self.n_samples * ranks[0] * ranks[1]
+
+    def _kernels_are_cheaper(self) -> bool:
+        sides = (self.rows,) if self.mirrored else (self.rows, self.columns)
+        ranks = sum(s.rank for side in sides for s in side)
+        return kernel_cost(self.n_samples, ranks) < self._operations
 
     def _parcels(
         self, at: list[tuple[int, int]]
@@ -119,7 +146,8 @@ class Sides:
 
     def permuted(self, orders: Iterable[Array]) -> Iterator[Array]:
         """The grid with the samples of all row layers in another order, for each of the orders."""
-        rows_side_by_side, columns = _stack(self.rows), _stack(self.columns)
+        rows_side_by_side = np.hstack([s.basis for s in self.rows])
+        columns = np.hstack(self._rounded(self.columns))
         ends = _ends(self.rows)
 
         def grid(order: Array) -> Array:
@@ -143,8 +171,7 @@ class Sides:
 
     def _each(self, function: Callable[[Array], Array], draws: Iterable[Array]) -> Iterator[Array]:
         """`map(function, draws)` in threads: a whole grid each, as they never wait for another."""
-        ranks = [sum(s.rank for s in side) for side in (self.rows, self.columns)]
-        cost = 2.0 * self.n_samples * ranks[0] * ranks[1]
+        cost = self._operations
         drawn = iter(draws)
         while batch := list(islice(drawn, DRAWN)):
             yield from in_parallel(function, batch, [cost] * len(batch))
@@ -217,7 +244,8 @@ def all_pairs(
         else:
             column_names, right = centred_layers(columns, "columns")
         check_together(row_names + column_names, left + right)
-        grid = kernel_grid(formula, left, right, mirrored=columns is None)
+        mirrored = columns is None
+        grid = kernel_grid(formula, left, right, mirrored=mirrored, cancels=kind.cancels)
         if np.isnan(grid).any():
             name_undefined(kind, row_names + column_names, [*left, *right])
         return grid
@@ -232,10 +260,6 @@ def rescaled(values: Array, chance: Array) -> Array:
     """Values with chance at 0 and identity at 1; nan where chance is 1, and nothing can be told."""
     room = 1 - chance
     return 1 - (1 - values) / np.where(room > ROUNDING, room, np.nan)
-
-
-def _stack(layers: list[Subspace]) -> Array:
-    return np.hstack([s.basis for s in layers])
 
 
 def _ends(layers: list[Subspace]) -> Array:

@@ -61,7 +61,8 @@ def read(path: Path, names: Sequence[str]) -> dict[str, Subspace]:
         }
     except Exception as error:
         raise RunFormatError(f"{path} is damaged: {error}") from error
-    return {name: Subspace(**_widened(factors)) for name, factors in arrays.items()}
+    # Bases come back with the digits of float32, whatever the activations had.
+    return {name: Subspace(coarse=True, **_widened(factors)) for name, factors in arrays.items()}
 
 
 def read_header(path: Path) -> dict[str, Any]:

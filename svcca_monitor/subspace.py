@@ -36,6 +36,8 @@ class Subspace:
         mean: Mean activation of each feature, shape (n_features,).
         spectrum: All singular values above the rank tolerance, also those whose directions
             a truncation left out, so that shares of variance stay shares of the whole.
+        coarse: Whether the activations came in float32 or lower: products of bases of which both
+            are so need no more.
     """
 
     basis: Array
@@ -43,6 +45,7 @@ class Subspace:
     loadings: Array
     mean: Array
     spectrum: Array
+    coarse: bool = False
 
     @classmethod
     def from_activations(
@@ -103,6 +106,7 @@ class Subspace:
             loadings=factors.loadings(k) if loadings else np.empty((matrix.shape[1], 0)),
             mean=factors.mean,
             spectrum=factors.spectrum,
+            coarse=eps >= SINGLE,
         )
 
     @property
@@ -203,13 +207,15 @@ class Subspace:
             root = np.zeros((1, 1))
         if np.diagonal(root).real.min() < DEPENDENT:
             found = Subspace.from_activations(part * self.singular_values)
-            return replace(found, **self._of_neurons(found.loadings, offset))
+            of_neurons = self._of_neurons(found.loadings, offset)
+            return replace(found, coarse=self.coarse, **of_neurons)
         # A draw of orthonormal columns is so well conditioned that its Gram matrix tells all.
         rotation, values, loadings_h = np.linalg.svd(root * self.singular_values)
         return Subspace(
             basis=part @ solve_triangular(root, rotation),
             singular_values=values,
             spectrum=values,
+            coarse=self.coarse,
             **self._of_neurons(loadings_h.conj().T, offset),
         )
 
@@ -236,6 +242,7 @@ class Subspace:
             loadings=loadings_h[:rank].conj().T,
             mean=self.mean,
             spectrum=values[:rank],
+            coarse=self.coarse,
         )
 
 

@@ -1,0 +1,68 @@
+"""Single precision for products of layers that came in it: twice as fast."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+# Below this many floating-point operations in all, what single precision saves is not worth the
+# digits: small grids and single pairs of layers have them all.
+WORTH_IT = 2e9
+# Samples that are turned at a time: blocks that stay near the processor take half the time.
+BLOCK = 64
+
+
+class Coarse(Protocol):
+    """Anything made of activations."""
+
+    @property
+    def coarse(self) -> bool:
+        """Whether these came in single precision or lower."""
+
+
+def product_dtype(
+    dtype: np.dtype[Any], layers: Iterable[Coarse], operations: float, *, cancels: bool
+) -> np.dtype[Any]:
+    """`dtype`, or its single precision where that serves for products of these layers.
+
+    Rounded factors move a similarity by some 1e-8, rounded sums over samples by some 1e-7, as the
+    rounding of the activations themselves may; by more if large sums are subtracted.
+
+    Args:
+        dtype: What the layers are held in.
+        layers: All that take part.
+        operations: Floating-point operations of all products.
+        cancels: Whether the measure subtracts large sums.
+    """
+    if cancels or operations < WORTH_IT or not all(layer.coarse for layer in layers):
+        return dtype
+    return np.dtype(np.complex64 if dtype.kind == "c" else np.float32)
+
+
+def rounded(basis: Array, dtype: np.dtype[Any]) -> Array:
+    """A basis in this dtype, ready for products with others that went through here.
+
+    In single precision pairs of samples are turned, each by an angle of its own but all bases
+    alike, which leaves their products as they are. A basis of few different numbers, as of samples
+    that collapsed to a few points, has few different addends, and a sum of equal numbers rounds
+    the same way at every step: by up to 4e-6, against 2e-7 of others.
+    """
+    if dtype in (np.float64, np.complex128):
+        return basis.astype(dtype, copy=False)
+    out = np.empty(basis.shape, dtype)
+    half = len(basis) // 2
+    angles = np.random.default_rng(0).uniform(0, 2 * np.pi, (half, 1))
+    cosines, sines = (f(angles).astype(np.float32) for f in (np.cos, np.sin))
+    for start in range(0, half, BLOCK):
+        stop = min(start + BLOCK, half)
+        cos, sin = cosines[start:stop], sines[start:stop]
+        first, second = (basis[a + start : a + stop].astype(dtype) for a in (0, half))
+        out[start:stop] = cos * first - sin * second
+        out[half + start : half + stop] = sin * first + cos * second
+    out[2 * half :] = basis[2 * half :]
+    return out

@@ -1,0 +1,112 @@
+"""Single precision serves products of layers that came in it, where it pays, and nowhere else."""
+
+from dataclasses import replace
+
+import numpy as np
+import oracle
+import pytest
+
+from svcca_monitor import MEASURES, Subspace, mean_cca, precision, similarity_grid
+
+SINGLE, DOUBLE = np.float32, np.float64
+
+
+def layers(dtype, n=700):
+    """Some of much, some of little in common; the last is the first."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, 12)) / np.arange(1, 13)
+    mixed = [x @ rng.normal(size=(12, 20)), np.maximum(x, 0), rng.normal(size=(n, 8)), x]
+    return [(a + 1).astype(dtype) for a in (*mixed, mixed[0])]
+
+
+@pytest.fixture
+def at_any_size(monkeypatch):
+    monkeypatch.setattr(precision, "WORTH_IT", 0.0)
+
+
+@pytest.fixture
+def dtypes(monkeypatch):
+    """Of the stacks and kernels that were multiplied."""
+    seen = []
+
+    def watched(dtype, *args, **kwargs):
+        seen.append(precision.product_dtype(dtype, *args, **kwargs))
+        return seen[-1]
+
+    for module in ("pairs", "kernels"):
+        monkeypatch.setattr(f"svcca_monitor.{module}.product_dtype", watched)
+    return seen
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_rounded_products_of_rounded_layers_are_good_to_1e_6(
+    at_any_size, dtypes, monkeypatch, measure
+):
+    given = layers(SINGLE)
+    grid = similarity_grid(given, given, measure=measure)
+    monkeypatch.setattr(precision, "WORTH_IT", np.inf)
+    exact = similarity_grid(given, given, measure=measure)
+    np.testing.assert_allclose(grid, exact, rtol=0, atol=1e-6)
+    expected = DOUBLE if MEASURES[measure].cancels else SINGLE
+    assert {np.dtype(expected)} == set(dtypes[: len(dtypes) // 2])
+    assert set(dtypes[len(dtypes) // 2 :]) == {np.dtype(DOUBLE)}
+
+
+def test_svcca_of_rounded_products_is_its_equation(at_any_size):
+    x, y, *_ = given = layers(SINGLE)
+    grid = similarity_grid(given)
+    assert grid[0, 1] == pytest.approx(oracle.svcca(x.astype(DOUBLE), y.astype(DOUBLE)), abs=1e-6)
+    assert grid[0, 4] == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("measure", ["svcca", "cka"])
+def test_one_layer_in_double_precision_keeps_all_products_there(at_any_size, dtypes, measure):
+    similarity_grid(layers(SINGLE), [*layers(SINGLE), layers(DOUBLE)[0]], measure=measure)
+    assert set(dtypes) == {np.dtype(DOUBLE)}
+
+
+def test_small_grids_keep_all_digits(dtypes):
+    similarity_grid(layers(SINGLE))
+    assert set(dtypes) == {np.dtype(DOUBLE)}
+
+
+def test_complex_layers_have_the_single_precision_of_their_kind(at_any_size, dtypes):
+    a, b, *_ = layers(SINGLE)
+    x, y = a[:, :12] + 1j * b, b - 1j * a[:, 8:]
+    grid = similarity_grid([x, y])
+    assert set(dtypes) == {np.dtype(np.complex64)}
+    exact = similarity_grid([x.astype(np.complex128), y.astype(np.complex128)])
+    np.testing.assert_allclose(grid, exact, rtol=0, atol=1e-6)
+
+
+def test_factors_remember_what_precision_the_layer_came_in():
+    for dtype, coarse in ((SINGLE, True), (np.float16, True), (DOUBLE, False), (np.int32, False)):
+        s = Subspace.from_activations(100 * layers(DOUBLE)[0].astype(dtype))
+        changed = s.truncate(dims=2), s.keep_features(np.arange(20) < 9), s.resampled(np.arange(99))
+        assert [part.coarse for part in (s, *changed)] == [coarse] * 4
+
+
+def test_samples_collapsed_to_two_points_do_not_round_all_the_same_way(at_any_size):
+    sign = np.where(np.arange(4000) % 2, 1, -1).astype(SINGLE)[:, None]
+    assert similarity_grid([sign], [sign * 2], measure="cca")[0, 0] == pytest.approx(1.0, abs=5e-7)
+    # The same product as it comes:
+    u = sign / SINGLE(4000**0.5)
+    assert abs(float((u.T @ np.repeat(u, 8, axis=1))[0, 0]) - 1) > 1e-6
+
+
+@pytest.mark.parametrize("stored", [SINGLE, DOUBLE])
+def test_bases_kept_in_single_precision_meet_those_in_double(at_any_size, stored):
+    x, y, *_ = [Subspace.from_activations(a) for a in layers(SINGLE)]
+    kept = replace(y, basis=y.basis.astype(stored))
+    expected = mean_cca(x, y)
+    for pair in ([x], [kept]), ([kept], [x]), ([y], [kept]):
+        value = similarity_grid(*pair, measure="cca")[0, 0]
+        assert value == pytest.approx(1.0 if pair[0] == [y] else expected, abs=1e-6)
+
+
+def test_real_and_complex_layers_meet_in_every_precision(at_any_size):
+    _, x, y, *_ = layers(SINGLE)
+    for dtype in (SINGLE, DOUBLE):
+        a, b = x.astype(dtype), (y + 1j * y[:, ::-1] ** 2).astype(np.result_type(dtype, 1j))
+        grid = similarity_grid([a, b], measure="cca")
+        assert grid[0, 1] == pytest.approx(oracle.mean_cca(a.astype(DOUBLE), b), abs=1e-6)
