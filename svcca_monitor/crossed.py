@@ -41,24 +41,27 @@ def projection_weighted(
     cross: Array, x: Subspace, y: Subspace, *, symmetric: bool = False
 ) -> float:
     """Correlations weighted by how much of the neurons of x each variate accounts for."""
-    u, correlations, v = _canonical(cross)
-    value = _weighted_mean(correlations, u, x)
+    correlations, left, right = _canonical(cross)
+    value = _weighted_mean(correlations, left(), x)
     if symmetric:
-        value = (value + _weighted_mean(correlations, v, y)) / 2
+        value = (value + _weighted_mean(correlations, right(), y)) / 2
     return value
 
 
-def _canonical(cross: Array) -> tuple[Array, Array, Array]:
-    """Thin singular value decomposition, right vectors as columns."""
+def _canonical(cross: Array) -> tuple[Array, Callable[[], Array], Callable[[], Array]]:
+    """Singular values, and what gives the left and the right vectors, both as columns.
+
+    Those of the larger side cost one more product, which is made when they are asked for.
+    """
     if cross.shape[0] > cross.shape[1]:
-        v, correlations, u = _canonical(cross.conj().T)
-        return u, correlations, v
+        correlations, right, left = _canonical(cross.conj().T)
+        return correlations, left, right
     squares, u = np.linalg.eigh(cross @ cross.conj().T)
     if squares[0] < SMALLEST_SQUARE:
         u, correlations, vh = np.linalg.svd(cross, full_matrices=False)
-        return u, correlations, vh.conj().T
+        return correlations, lambda: u, lambda: vh.conj().T
     correlations, u = np.sqrt(squares[::-1]), u[:, ::-1]
-    return u, correlations, cross.conj().T @ (u / correlations)
+    return correlations, lambda: u, lambda: cross.conj().T @ (u / correlations)
 
 
 def of_kernels(formula: Formula) -> Callable[[Array, Subspace, Subspace], float]:
