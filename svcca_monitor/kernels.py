@@ -21,6 +21,8 @@ Array = NDArray[Any]
 
 # Bytes of one tile of all kernels together: it should stay near the processor.
 TILE_BYTES = 2e7
+# Layers whose tiles are made at a time, at least.
+GROUP = 32
 # Sums that differ from 0 by no more than this share of ‖K‖² differ by rounding.
 NOTHING = 1e-10
 
@@ -204,9 +206,16 @@ def kernel_grid(
 
 def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Array, Array, Array]:
     """⟨K, L⟩ of all pairs, ‖K‖² and ‖L‖², from the tiles on and above the diagonal."""
-    n, layers = len(left[0]), left if mirrored else left + right
-    dtype = np.result_type(*layers, np.float64)
-    edge = max(1, min(n, int(np.sqrt(TILE_BYTES / dtype.itemsize / len(layers)))))
+    if len(right) > len(left):
+        products, norms_y, norms_x = _products(right, left, mirrored=False)
+        return products.T, norms_x, norms_y
+    # Tiles of the fewer layers are kept while those of the others come in groups: so they can be
+    # larger, and less is read for the same work.
+    step = len(left) if mirrored else max(len(right), GROUP)
+    groups = [left[i : i + step] for i in range(0, len(left), step)]
+    n, at_once = len(left[0]), len(groups[0]) + (0 if mirrored else len(right))
+    dtype = np.result_type(*left, *right, np.float64)
+    edge = max(1, min(n, int(np.sqrt(TILE_BYTES / dtype.itemsize / at_once))))
     starts = range(0, n, edge)
     tiles = [(r, c) for r in starts for c in starts if c >= r]
 
@@ -221,16 +230,21 @@ def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Ar
                 np.matmul(x[r], x[c].conj().T, out=out)
             return all_tiles.reshape(len(layers), -1).view(np.float64)
 
-        k = entries(left)
         if mirrored:
+            k = entries(left)
             products = k @ k.T
             return twice * products, twice * products.diagonal(), twice * products.diagonal()
         other = entries(right)
-        norms = (np.einsum("ij,ij->i", m, m) for m in (k, other))
-        return twice * (k @ other.T), *(twice * norm for norm in norms)
+        found = [(k @ other.T, _squares(k)) for k in map(entries, groups)]
+        products, norms_x = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return twice * products, twice * norms_x, twice * _squares(other)
 
-    costs = [2.0 * edge**2 * sum(x.shape[1] for x in layers)] * len(tiles)
+    costs = [2.0 * edge**2 * sum(x.shape[1] for x in (*left, *right))] * len(tiles)
     products, norms_x, norms_y = (
         np.sum(parts, axis=0) for parts in zip(*in_parallel(work, tiles, costs), strict=True)
     )
     return products, norms_x, norms_y
+
+
+def _squares(m: Array) -> Array:
+    return np.einsum("ij,ij->i", m, m)
