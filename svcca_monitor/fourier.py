@@ -13,17 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .batched import adjoint_product, factorise, in_parts
 from .canonical import clipped
-from .factors import thin_svd
 from .messages import warn
 from .rounding import EPS64, checked, rounding_noise
 from .spatial import Size, coefficients_at, filter_at, frequencies_of
 from .subspace import Array, check_cut, require_same_probe
-
-# A basis from XᴴX is off by some eps · condition²: above this condition the data are factorised.
-GRAM_CONDITION = 1e3
-# Sums of single-precision products are carried on in double after this many: error below 3e-7.
-SINGLE_SUM = 128
 
 
 class _Factors(NamedTuple):
@@ -108,7 +103,7 @@ class Spectrum:
             alive = np.any(self.pixels, axis=(0, 1, 2), keepdims=True).ravel()
             alive[0] |= not alive.any()
             pixels = self.pixels if alive.all() else self.pixels[..., alive]
-            basis, values, part = _factorise(coefficients_at(pixels, frequencies, size))
+            basis, values, part = factorise(coefficients_at(pixels, frequencies, size))
             loadings = np.zeros((len(frequencies), len(alive), part.shape[2]), complex)
             loadings[:, alive] = part
             own = max(basis.shape[1], len(alive)) * EPS64  # what factorising leaves
@@ -240,10 +235,7 @@ def fourier_cca(
         constant = [name for name, rank in zip("xy", ranks, strict=True) if not rank.any()]
         where = f"in {' and '.join(constant)}" if constant else "in both x and y"
         warn(f"No frequency varies {where} over the probe set: the mean correlation is nan.")
-    cross = _adjoint_product(fx.basis, fy.basis)
-    for side, rank in ((cross, ranks[0]), (cross.mT, ranks[1])):
-        side[np.arange(side.shape[1]) >= rank[:, None]] = 0  # adds correlations 0, at the end
-    rho = clipped(np.linalg.svd(cross, compute_uv=False))
+    cross, rho = in_parts(_correlations, fx.basis, fy.basis, *ranks)
     return FourierCCAResult(
         frequencies,
         multiplicity,
@@ -253,6 +245,14 @@ def fourier_cca(
         (sx.shape, sy.shape),
         grid,
     )
+
+
+def _correlations(x: Array, y: Array, x_rank: Array, y_rank: Array) -> tuple[Array, Array]:
+    """Uₓᴴ U_y of the first directions of stacked bases, and its singular values."""
+    cross = adjoint_product(x, y)
+    for side, rank in ((cross, x_rank), (cross.mT, y_rank)):
+        side[np.arange(side.shape[1]) >= rank[:, None]] = 0  # adds correlations 0, at the end
+    return cross, clipped(np.linalg.svd(cross, compute_uv=False))
 
 
 def _as_pixels(x: Array, name: str) -> tuple[Array, float]:
@@ -267,32 +267,3 @@ def _as_pixels(x: Array, name: str) -> tuple[Array, float]:
     maps = matrix.reshape(x.shape if x.ndim == 4 else (len(x), 1, 1, -1))
     dtype = np.complex128 if maps.dtype.kind == "c" else np.float64
     return np.array(maps.transpose(1, 2, 0, 3), dtype, order="C"), eps
-
-
-def _factorise(blocks: Array) -> tuple[Array, Array, Array]:
-    """Thin SVD of stacked blocks: left vectors, singular values, right vectors as columns."""
-    if blocks.shape[1] <= blocks.shape[2]:
-        return _by_svd(blocks)
-    squares, vectors = np.linalg.eigh(_adjoint_product(blocks, blocks))
-    squares, loadings = squares[:, ::-1], vectors[:, :, ::-1].copy()
-    values = np.sqrt(np.maximum(squares, np.finfo(float).tiny))
-    basis = blocks @ (loadings / values[:, None])
-    unsafe = squares[:, -1] * GRAM_CONDITION**2 <= squares[:, 0]
-    if unsafe.any():
-        basis[unsafe], values[unsafe], loadings[unsafe] = _by_svd(blocks[unsafe])
-    return basis, values, loadings
-
-
-def _by_svd(blocks: Array) -> tuple[Array, Array, Array]:
-    u, values, vh = map(np.stack, zip(*map(thin_svd, blocks), strict=True))
-    return u, values, vh.conj().mT
-
-
-def _adjoint_product(a: Array, b: Array) -> Array:
-    """Stacked products aᴴ b in real arithmetic: no conjugate copy, half the work if b is a."""
-    a, b = a.view(a.real.dtype), b.view(b.real.dtype)
-    step = a.shape[1] if a.dtype == np.float64 else SINGLE_SUM
-    rows = [slice(start, start + step) for start in range(0, a.shape[1], step)]
-    ab = sum((a[:, at].mT @ b[:, at] for at in rows), start=np.zeros(1))
-    parts = ab[:, ::2, ::2] + ab[:, 1::2, 1::2], ab[:, ::2, 1::2] - ab[:, 1::2, ::2]
-    return parts[0] + 1j * parts[1]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from fourier_oracle import assert_equal_to_loop, by_loop, pair
 
-import svcca_monitor.fourier
+import svcca_monitor.batched
 from svcca_monitor import Spectrum, fourier_cca, fourier_resize
 
 
@@ -34,7 +34,7 @@ def test_double_precision_is_kept_to_1e_9(condition):
 def test_gram_matrices_and_the_data_have_the_same_factors(monkeypatch):
     x, y = pair((4, 4), channels=(5, 4))
     by_gram = fourier_cca(x, y)
-    monkeypatch.setattr(svcca_monitor.fourier, "GRAM_CONDITION", 0.0)
+    monkeypatch.setattr(svcca_monitor.batched, "GRAM_CONDITION", 0.0)
     by_svd = fourier_cca(x, y)
     np.testing.assert_allclose(by_gram.all_correlations, by_svd.all_correlations, atol=1e-12)
     for a, b in zip(by_gram.directions(1, (1, 1)), by_svd.directions(1, (1, 1)), strict=True):
