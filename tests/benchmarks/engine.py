@@ -51,10 +51,10 @@ def sampled(name, of_pair, pairs, count, before=()):
 
 def hoisted(layers, pairs, count):
     """The published CCA of layers that were denoised once each."""
-    reduced = [published.denoised_single(x) for x in layers]
+    reduced = [published.denoised(x) for x in layers]
     some = spread(range(len(layers)), 6)
     once = (
-        lambda: [published.denoised_single(layers[i]) for i in some],
+        lambda: [published.denoised(layers[i]) for i in some],
         len(layers) / len(some),
     )
     return sampled(

@@ -1,7 +1,8 @@
 """The published ways, restated from their equations: what a pair of layers costs without an engine.
 
 Matrices have shape (n_samples, n_features). Nothing is kept from one pair to the next, unless a
-function says so. All in float64, as `np.cov` has it whatever comes in; CKA in the dtype that comes.
+function says so. Covariances and what follows in float64, as `np.cov` has it whatever comes in; the
+decompositions before, and CKA, in the dtype that comes.
 """
 
 import numpy as np
@@ -37,21 +38,16 @@ def pwcca(x, y):
 
 
 def denoised(x, share=0.99):
-    """Coordinates of the leading singular directions that hold this share of the variance."""
-    z = x - x.mean(axis=0, dtype=np.float64)
-    u, values, _ = np.linalg.svd(z, full_matrices=False)
+    """Coordinates of the leading singular directions that hold this share of the variance.
+
+    Decomposed with neurons in rows and in the dtype that comes, as published.
+    """
+    z = np.ascontiguousarray(x.T)
+    z = z - z.mean(axis=1, keepdims=True)
+    _, values, vh = np.linalg.svd(z, full_matrices=False)
     held = np.cumsum(values**2) / np.sum(values**2)
     k = int(np.searchsorted(held, share)) + 1
-    return u[:, :k] * values[:k]
-
-
-def denoised_single(x):
-    """The same with its decomposition in single precision, as the layer comes."""
-    z = x - x.mean(axis=0)
-    u, values, _ = np.linalg.svd(z, full_matrices=False)
-    held = np.cumsum(values**2) / np.sum(values**2)
-    k = int(np.searchsorted(held, 0.99)) + 1
-    return u[:, :k] * values[:k]
+    return (values[:k, None] * vh[:k]).T
 
 
 def svcca(x, y):
