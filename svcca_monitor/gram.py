@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .factors import GRAM_NOISE, Gram, eigen
 from .messages import unknown_name, warn
-from .rounding import ROUNDINGS, checked
+from .rounding import ROUNDINGS, SINGLE, checked
 from .subspace import Array, Criterion, Subspace
 
 # Squares and their sums must stay within float64: what is larger is refused, what varies by less
@@ -136,6 +136,7 @@ class GramMatrices:
             loadings=np.empty((p, 0)),
             mean=gram.mean,
             spectrum=spectrum,
+            coarse=gram.eps >= SINGLE,
         )
         return whole.truncate(explained_variance=explained_variance, dims=dims, criterion=criterion)
 

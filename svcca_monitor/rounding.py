@@ -64,7 +64,7 @@ def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, floa
     """A finite matrix of numbers up to `most`, not copied if possible, and its rounding unit."""
     if np.ma.is_masked(x):
         raise ValueError(
-            f"`{name}` is a masked array with {np.ma.count_masked(x)} values of {np.size(x)} "
+            f"`{name}` is a masked array with {np.sum(np.ma.getmask(x))} values of {np.size(x)} "
             "masked. Similarities need whole rows: leave out the masked samples of all layers."
         )
     array = np.asarray(x)
