@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,26 @@ class LayerInfo:
     depth: int
     output_shape: tuple[int | None, ...]
     representation: str
+
+
+def encode(facts: Mapping[str, Any]) -> bytes:
+    """The file of a description; numbers and arrays of NumPy become those of JSON.
+
+    Raises:
+        TypeError: If a fact has no form in JSON.
+    """
+    return json.dumps(facts, indent=1, default=_plain).encode()
+
+
+def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts as they read back: tuples as lists, numbers of NumPy as plain ones."""
+    return json.loads(encode(facts))
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r} of type {type(value).__name__} cannot be kept in a run.")
 
 
 def parse(text: str, path: Path) -> dict[str, Any]:

@@ -24,8 +24,8 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, where: str = 
 
 def warn(message: str) -> None:
     """Warn at the line of the user's code that called into this package."""
-    package = __name__.partition(".")[0]
+    ours = (__name__.partition(".")[0], "contextlib")  # the latter between two frames of ours
     level, frame = 1, sys._getframe(0)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ours:
         level, frame = level + 1, frame.f_back  # type: ignore[assignment]
     warnings.warn(message, stacklevel=level)

@@ -43,7 +43,10 @@ def in_parallel(
         threadpool_limits(1, user_api="blas"),
         ThreadPoolExecutor(cores, initializer=_enter) as pool,
     ):
-        futures = {i: pool.submit(function, items[i]) for i in order}
+        try:
+            futures = {i: pool.submit(function, items[i]) for i in order}
+        except RuntimeError:  # an interpreter that exits starts no thread any more
+            return [function(item) for item in items]
         return [futures[i].result() for i in range(len(items))]
 
 

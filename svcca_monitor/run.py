@@ -5,7 +5,6 @@ Needs no deep-learning framework: any training loop can write a run, any laptop 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import snapshots
-from .description import FORMAT_VERSION, parse
+from .description import FORMAT_VERSION, encode, parse
 from .description import LayerInfo as LayerInfo
 from .description import RunFormatError as RunFormatError
 from .description import RunMismatchError as RunMismatchError
@@ -83,7 +82,7 @@ class Run:
             "ids": probe.ids.tolist(),
             **facts,
         }
-        write_atomically(path / "run.json", json.dumps(record, indent=1).encode())
+        write_atomically(path / "run.json", encode(record))
         return cls(path)
 
     @property
@@ -169,7 +168,7 @@ class Run:
     def record(self, **facts: Any) -> None:
         """Add entries to `run.json`, or replace them."""
         self._facts.update(facts)
-        write_atomically(self.path / "run.json", json.dumps(self._facts, indent=1).encode())
+        write_atomically(self.path / "run.json", encode(self._facts))
 
     def snapshot_path(self, step: int) -> Path:
         """File of the snapshot of a step."""

@@ -78,7 +78,6 @@ def test_what_was_written_can_be_read_while_the_file_is_open(tmp_path):
     for step in (0, 1):
         writer.add(step, [a_tensor(np.eye(3))])
         assert loaded(tmp_path) == [(s, "t") for s in range(step + 1)]
-    writer.close()
 
 
 def test_the_comparison_with_the_end_replaces_the_one_before(tmp_path):

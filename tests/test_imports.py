@@ -76,6 +76,7 @@ TABLE = {
         {"keras", "numpy", "tensorflow"},
         {"activations", "probe", "run", "callbacks.selection"},
     ),
+    "callbacks.faults": (set(), {"messages"}),
     "callbacks.history": ({"numpy"}, {"measures", "subspace"}),
     "callbacks.recording": (
         {"numpy", "threadpoolctl"},
@@ -85,6 +86,7 @@ TABLE = {
         {"keras", "numpy"},
         {
             "activations",
+            "description",
             "measures",
             "messages",
             "probe",
@@ -93,6 +95,7 @@ TABLE = {
             "schedule",
             "subspace",
             "callbacks.capture",
+            "callbacks.faults",
             "callbacks.recording",
             "callbacks.selection",
         },
@@ -100,7 +103,7 @@ TABLE = {
     "tensorboard.__init__": (set(), set()),
     # Pillow comes with matplotlib and writes the one-pixel-a-cell pane.
     "tensorboard.summary": ({"tensorboard", "numpy", "PIL"}, set()),
-    "tensorboard.events": ({"tensorboard"}, {"files"}),
+    "tensorboard.events": ({"google", "tensorboard"}, {"files"}),
     "tensorboard.board": (
         {"tensorboard", "numpy"},
         {"tensorboard.summary", "tensorboard.events"},
@@ -249,8 +252,7 @@ def test_event_files_are_written_without_tensorflow(tmp_path):
         "import numpy as np\n"
         "from svcca_monitor.tensorboard.board import Board\n"
         f"board = Board(__import__('pathlib').Path({str(tmp_path)!r}), 'svcca', ['a', 'b'])\n"
-        "board.snapshot(0, np.eye(2), np.empty((2, 0)), chance=[0.1, None], first=True)\n"
-        "board.close()"
+        "board.snapshot(0, np.eye(2), np.empty((2, 0)), chance=[0.1, None], first=True)"
     )
     assert loaded_after(statement, blocked=("tensorflow", "keras")) == ["tensorboard"]
     assert len(list(tmp_path.iterdir())) == 1

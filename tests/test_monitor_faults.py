@@ -1,9 +1,13 @@
 """What goes wrong beside a training: told once, and the training goes on."""
 
+import os
+import subprocess
+import sys
 import warnings
 
 import keras
 import numpy as np
+import pytest
 from event_files import tensors
 
 from svcca_monitor import Run, SVCCAMonitor, learning_dynamics
@@ -67,3 +71,165 @@ def test_the_numbers_in_the_logs_leave_out_what_cannot_be_compared(fit, probe, t
     assert np.isfinite(history.history["svcca_mean"]).all()
     assert np.isfinite(history.history["svcca_min"]).all()
     assert Run(tmp_path).snapshot(1)["logits"].rank == 0
+
+
+class Poison(keras.callbacks.Callback):
+    """Sets the bias of a layer to nan after an epoch: `{epoch: layer}`."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at = at
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch in self.at:
+            bias = self.model.get_layer(self.at[epoch]).bias
+            bias.assign(np.full(bias.shape, np.nan, np.float32))
+
+
+def test_every_layer_and_every_kind_of_fault_is_told_once(fit, probe, tmp_path, monkeypatch):
+    write = Run.write_snapshot
+
+    def full(self, step, *args, **kwargs):
+        if step in (4, 5):
+            raise OSError(28, "No space left on device")
+        if step == 6:
+            raise OSError(30, "Read-only file system")
+        return write(self, step, *args, **kwargs)
+
+    monkeypatch.setattr(Run, "write_snapshot", full)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(Poison({0: "logits"}), SVCCAMonitor(probe, tmp_path), epochs=6)
+    others = ["conv", "bn", "pool", "hidden"]  # the gradient takes the nan to every layer
+    starts = [
+        "Layer 'logits' is left out of the snapshot of step 1: ",
+        *(f"Layer {name!r} is left out of the snapshot of step 2: " for name in others),
+        "SVCCAMonitor could not finish the snapshot of step 4: OSError: [Errno 28]",
+        "SVCCAMonitor could not finish the snapshot of step 6: OSError: [Errno 30]",
+    ]
+    messages = [str(w.message) for w in caught]
+    assert len(messages) == len(starts), messages
+    assert all(m.startswith(start) for m, start in zip(messages, starts, strict=True))
+
+
+def test_a_training_with_warnings_as_errors_goes_on_and_the_log_tells(fit, probe, tmp_path, caplog):
+    with warnings.catch_warnings(), caplog.at_level("WARNING", logger="svcca_monitor"):
+        warnings.simplefilter("error")
+        _, history = fit(Poison({0: "logits"}), SVCCAMonitor(probe, tmp_path), epochs=2)
+    assert len(history.history["loss"]) == 2
+    assert Run(tmp_path).steps == [0, 1, 2]
+    assert [r.message for r in caplog.records if "'logits' is left out" in r.message]
+
+
+def test_warnings_of_a_measure_as_errors_cost_neither_training_nor_comparison(
+    fit, probe, tmp_path, caplog
+):
+    class Silence(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logits = self.model.get_layer("logits")
+            logits.set_weights([np.zeros_like(w) for w in logits.get_weights()])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(Silence(), SVCCAMonitor(probe, tmp_path), epochs=1)
+    assert "Constant over the probe set: logits" in caplog.text
+    assert set(tensors(Run(tmp_path))[0]["svcca/layers"]) == {0, 1}
+
+
+def test_warnings_beside_a_snapshot_meet_the_filters_of_the_user(fit, probe, tmp_path):
+    def noisy(step):
+        warnings.warn("from the schedule", DeprecationWarning, stacklevel=1)
+        return False
+
+    monitor = SVCCAMonitor(probe, tmp_path, snapshot_freq=noisy)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        warnings.simplefilter("ignore", DeprecationWarning)
+        fit(monitor, epochs=1)
+    assert caught == []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        fit(SVCCAMonitor(probe, tmp_path / "other", snapshot_freq=noisy), epochs=1)
+    assert [str(w.message) for w in caught] == ["from the schedule"]
+
+
+def test_a_schedule_that_fails_costs_its_snapshot_only(fit, probe, tmp_path):
+    def due(step):
+        if step == 3:
+            raise ZeroDivisionError("of the user")
+        return step % 2 == 1
+
+    with pytest.warns(UserWarning, match="could not finish the schedule of step 3: ZeroDivision"):
+        fit(SVCCAMonitor(probe, tmp_path, snapshot_freq=due), epochs=1)
+    assert Run(tmp_path).steps == [0, 1, 5, 7, 9, 10]
+
+
+def test_who_wants_it_has_training_stop_at_a_fault(fit, probe, tmp_path):
+    monitor = SVCCAMonitor(probe, tmp_path, on_error="raise")
+    epochs = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
+    with pytest.raises(ValueError, match="nan|NaN") as stopped:
+        fit(Poison({1: "logits"}), watch, monitor, epochs=4)
+    assert epochs == [0, 1]
+    assert "in the snapshot of layer 'logits' of step 2" in stopped.value.__notes__[0]
+    assert Run(tmp_path).steps == [0, 1]
+
+
+def test_what_to_do_on_a_fault_is_one_of_two(fails_before_the_first_step, probe, tmp_path):
+    monitor = SVCCAMonitor(probe, tmp_path, on_error="rise")
+    fails_before_the_first_step(monitor, ValueError, "Did you mean 'raise'?")
+
+
+class Interrupt(keras.callbacks.Callback):
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.model.optimizer.iterations.numpy() == 25:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_leaves_nothing_open_and_the_end_can_be_asked_for(fit, probe, tmp_path):
+    monitor = SVCCAMonitor(probe, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(Interrupt(), monitor, epochs=5)
+    assert Run(tmp_path).steps == [0, 1, 2]
+    held = {os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")}
+    assert not [path for path in held if path.startswith(str(tmp_path))]
+    monitor.on_train_end()
+    _, order = tensors(Run(tmp_path))
+    assert order["svcca/final"] == [0, 1, 2]
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    monitor.on_train_end()
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_a_script_that_is_interrupted_compares_with_the_end_as_it_exits(tmp_path):
+    script = """
+import sys
+import keras, numpy as np
+from svcca_monitor import SVCCAMonitor
+
+class Interrupt(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+x = np.random.default_rng(0).normal(size=(300, 500)).astype("float32")
+model = keras.Sequential([keras.layers.Dense(400), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+callbacks = [Interrupt(), SVCCAMonitor(x, sys.argv[1], measure="cka")]
+model.fit(x, x[:, :1], epochs=5, verbose=0, callbacks=callbacks)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt"), done.stderr
+    assert tensors(Run(tmp_path))[1]["svcca/final"] == [0, 1, 2]
+
+
+def test_numbers_of_numpy_are_numbers_of_a_run(fit, probe, tmp_path):
+    options = {"explained_variance": np.float32(0.5), "dims": np.int64(4)}
+    for _ in range(2):  # a run that goes on has the same options
+        monitor = SVCCAMonitor(probe, tmp_path, measure="cca", measure_options=options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The model is not where")
+            fit(monitor, epochs=1)
+    assert Run(tmp_path).facts["measure_options"] == {"explained_variance": 0.5, "dims": 4}

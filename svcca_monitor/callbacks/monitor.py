@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from .. import schedule
 from ..activations import Representation
+from ..description import as_recorded
 from ..measures import get_measure
 from ..messages import warn
 from ..probe import ProbeSet
@@ -25,6 +27,7 @@ from ..sample_size import few_samples
 from ..schedule import Due, Schedule
 from ..subspace import Subspace
 from .capture import Capture
+from .faults import Faults
 from .recording import Recording, Snapshot, one_blas_thread
 from .selection import Selection
 
@@ -40,8 +43,10 @@ class SVCCAMonitor(keras.callbacks.Callback):
     bit for bit as without it. An epoch's `logs` get two numbers: `svcca_mean` and `svcca_min`,
     over the layers, of the similarity to the previous snapshot.
 
-    Bad arguments raise before the first step. Whatever goes wrong later is a warning, and training
-    goes on.
+    Bad arguments raise before the first step. Whatever goes wrong later is a warning that names
+    layer and step, once for each kind, and training goes on, also where warnings are errors. After
+    an interruption (Ctrl-C) the comparison with the end is made when the interpreter exits, or by
+    `monitor.on_train_end()`.
 
     Args:
         probe: A `ProbeSet`, or the arrays for one: some hundreds of examples, prepared as the
@@ -57,6 +62,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
             `log_spaced(4)`. Steps count what this counts.
         measure_options: Options of the measure, such as `{"explained_variance": 0.95}`.
         batch_size: Examples in one forward pass.
+        on_error: `"warn"`; or `"raise"`, to stop training at the first fault.
 
     Example:
         >>> model.fit(x, y, callbacks=[SVCCAMonitor(probe, "logs/cnn")])  # doctest: +SKIP
@@ -73,6 +79,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         snapshot_freq: str | int | Due = "epoch",
         measure_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
+        on_error: Literal["warn", "raise"] = "warn",
     ):
         super().__init__()
         self.probe = probe
@@ -83,17 +90,20 @@ class SVCCAMonitor(keras.callbacks.Callback):
         self.snapshot_freq = snapshot_freq
         self.measure_options = dict(measure_options or {})
         self.batch_size = batch_size
+        self.on_error = on_error
         # Epochs alone are observed: batches may be dispatched without waiting for us.
         self.async_safe = snapshot_freq == "epoch"
         self.similarities: dict[str, float] = {}
         """Of the last snapshot: similarity of each layer to the snapshot before."""
         self._capture: Capture | None = None
-        self._warned: set[str] = set()
+        self._underway = False
+        self._at_exit: Callable[[], None] = _nothing_to_do
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Check everything that can be wrong, and look at the model before the first step."""
         if not isinstance(self.probe, ProbeSet):
             self.probe = ProbeSet(self.probe)
+        self._faults = Faults(self.on_error)
         kind = get_measure(self.measure)
         settings = kind.settings(self.measure_options)
         self._schedule: Schedule = schedule.parse(self.snapshot_freq)
@@ -113,7 +123,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         for s in initial.values():
             kind.cut(s, settings)  # an option out of range raises now, not after an epoch
         few = few_samples(initial, kind, self.measure_options)
-        facts = self._facts()
+        facts = as_recorded(self._facts())
         run = Run.create(self.log_dir, self._capture.layer_info, self.probe, **facts)
         for key in ("measure", "measure_options", "step_unit"):
             if run.facts.get(key, facts[key]) != facts[key]:
@@ -126,7 +136,15 @@ class SVCCAMonitor(keras.callbacks.Callback):
         self._recording = Recording(run, self.measure, self.measure_options)
         if run.steps:
             self._recording.warn_if_moved(initial)
+        # Read now, for a damaged file must raise before the first step.
+        self._resumed_at = (run.steps[-1], run.epochs[-1]) if run.steps else None
         self._initial: tuple[Snapshot, float] | None = (initial, time.perf_counter() - started)
+        self._underway = True
+        # After an interruption Keras calls nothing, but an interpreter that exits calls this. It
+        # holds on to the run alone: the model may go.
+        atexit.unregister(self._at_exit)
+        self._at_exit = partial(_compare_with_end, self._recording, self._faults)
+        atexit.register(self._at_exit)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Before the first step: write the snapshot that was taken then."""
@@ -134,11 +152,11 @@ class SVCCAMonitor(keras.callbacks.Callback):
         if self._initial is not None:
             layers, seconds = self._initial
             self._initial = None
-            steps, epochs = self._recording.run.steps, self._recording.run.epochs
+            last_step, last_epoch = self._resumed_at or (0, 0.0)
             # A `fit` that counts from 0 again goes on where the last one stopped.
-            self._epoch_offset = max(0, math.ceil(epochs[-1]) - epoch) if steps else 0
-            self._batches = steps[-1] if steps else 0
-            if not steps:
+            self._epoch_offset = max(0, math.ceil(last_epoch) - epoch)
+            self._batches = last_step
+            if self._resumed_at is None:
                 step = epoch if self._schedule.unit == "epoch" else 0
                 self._add(step, float(epoch), {}, lambda: (layers, seconds))
         self._batches_before_epoch = self._batches
@@ -153,7 +171,10 @@ class SVCCAMonitor(keras.callbacks.Callback):
         done = self._batches_before_epoch + of_epoch
         ended = range(self._batches + 1, done + 1)
         self._batches = done
-        if any(map(self._schedule.due, ended)):
+        due = False
+        with self._faults.contained("the schedule", step=done):
+            due = any(map(self._schedule.due, ended))
+        if due:
             self._snapshot(done, self._epoch_fraction(of_epoch), logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -167,13 +188,15 @@ class SVCCAMonitor(keras.callbacks.Callback):
             logs["svcca_min"] = min(known)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Compare every snapshot with the final one."""
+        """Compare every snapshot with the final one. Once: a second call does nothing."""
+        if not self._underway:
+            return
         if self._initial is None:  # else no epoch was trained
-            if self._schedule.unit == "batch" and self._recording.run.steps[-1:] != [self._batches]:
+            if self._schedule.unit == "batch" and self._recording.last_step != self._batches:
                 self._snapshot(self._batches, self._epoch + 1.0 + self._epoch_offset, logs)
-            with self._training_goes_on("the comparison with the end"):
-                self._recording.finish()
-        self._recording.close()
+            self._at_exit()
+        self._underway = False
+        atexit.unregister(self._at_exit)
         logger.info("%s, in %s", self._recording.cost(), self._recording.run.path)
 
     def _snapshot(self, step: int, epoch: float, logs: Mapping[str, Any] | None) -> None:
@@ -191,7 +214,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         capture: Callable[[], tuple[Snapshot, float]],
     ) -> None:
         self.similarities = {}  # should this fail, old numbers must not pass for new ones
-        with self._training_goes_on(f"the snapshot of step {step}"):
+        with self._faults.contained("the snapshot", step=step):
             layers, seconds = capture()
             self._recording.add(step, layers, epoch=epoch, logs=logs, seconds=seconds)
             self.similarities = self._recording.similarities
@@ -203,12 +226,8 @@ class SVCCAMonitor(keras.callbacks.Callback):
         layers = {}
         with one_blas_thread():
             for name, matrix in matrices.items():
-                try:
+                with self._faults.contained("the snapshot", step=step, layer=name):
                     layers[name] = Subspace.from_activations(matrix, name=name)
-                except ValueError as error:
-                    self._warn(
-                        name, f"Layer {name!r} is left out of the snapshot of step {step}: {error}"
-                    )
         return layers
 
     def _epoch_fraction(self, batches: int) -> float:
@@ -232,19 +251,11 @@ class SVCCAMonitor(keras.callbacks.Callback):
             "cost": {"seconds": [], "bytes": []},
         }
 
-    @contextmanager
-    def _training_goes_on(self, what: str) -> Iterator[None]:
-        """A fault within becomes a warning, once for each kind."""
-        try:
-            yield
-        except Exception as error:
-            logger.debug("Failed on %s", what, exc_info=True)
-            kind = type(error).__name__
-            self._warn(
-                kind, f"SVCCAMonitor could not finish {what}: {kind}: {error}. Training goes on."
-            )
 
-    def _warn(self, key: str, message: str) -> None:
-        if key not in self._warned:
-            self._warned.add(key)
-            warn(message)
+def _nothing_to_do() -> None:
+    pass
+
+
+def _compare_with_end(recording: Recording, faults: Faults) -> None:
+    with faults.contained("the comparison with the end", step=recording.last_step or 0):
+        recording.finish()

@@ -44,11 +44,20 @@ class Recording:
         self.similarities: dict[str, float] = {}
         self._kind = get_measure(measure)
         self._settings = self._kind.settings(options)
-        self._cost: dict[str, list[float]] = run.facts["cost"]
+        self._cost: dict[str, list[float]] = {"seconds": [], "bytes": []}
+        self._cost.update(run.facts.get("cost", {}))
         self._board = Board(run.path, measure, run.layers)
         self._history = History(run.layers)
-        for step in run.steps:
-            self._history.add(self._cut(run.snapshot(step)))
+        steps = run.steps
+        self.last_step: int | None = steps[-1] if steps else None
+        """Step of the last snapshot; None before the first."""
+        published = self._board.last_step() if steps else None
+        for step in steps:
+            cut = self._cut(run.snapshot(step))
+            # A process that was killed may have written a snapshot and not shown it yet.
+            if published is None or step > published:
+                self._show(step, cut, first=published is None and step == steps[0])
+            self._history.add(cut)
 
     def add(
         self, step: int, layers: Snapshot, *, epoch: float, logs: Mapping[str, Any], seconds: float
@@ -63,19 +72,17 @@ class Recording:
             seconds: What capture and factorisation took.
         """
         started = time.perf_counter()
-        first = not self.run.steps
+        self.similarities = {}
         size = self.run.write_snapshot(step, layers, epoch=epoch, logs=logs)
+        first, self.last_step = self.last_step is None, step
         cut = self._cut(layers)
-        with one_blas_thread():
-            history = self._history.compare(cut, measure=self.measure, **self.options)
-            pane = self._pane(cut, cut)
-        self._history.add(cut)
-        if history.shape[1]:
-            self.similarities = dict(zip(self.run.layers, history[:, -1].tolist(), strict=True))
-        self._board.snapshot(step, pane, history, chance=self._chance(cut), first=first)
-        self._cost["seconds"].append(round(seconds + time.perf_counter() - started, 4))
-        self._cost["bytes"].append(size)
-        self.run.record(cost=self._cost)
+        try:
+            self._show(step, cut, first=first)
+        finally:  # the snapshot is part of the run, whether it could be shown or not
+            self._history.add(cut)
+            self._cost["seconds"].append(round(seconds + time.perf_counter() - started, 4))
+            self._cost["bytes"].append(size)
+            self.run.record(cost=self._cost)
 
     def finish(self) -> None:
         """Compare every snapshot with the last one."""
@@ -84,10 +91,6 @@ class Recording:
             end = self._cut(self.run.snapshot(steps[-1]))
             with one_blas_thread():
                 self._board.final(self._final_panes(steps, end), chance=self._chance(end))
-
-    def close(self) -> None:
-        """Close the event file."""
-        self._board.close()
 
     def warn_if_moved(self, now: Snapshot) -> None:
         """Warn if a model goes on in a run, but not from where its last snapshot left it."""
@@ -110,6 +113,14 @@ class Recording:
             f"{len(seconds)} snapshots of {len(self.run.layers)} layers, each "
             f"{np.mean(seconds):.2f} s and {np.mean(size) / 1e6:.1f} MB"
         )
+
+    def _show(self, step: int, cut: Snapshot, *, first: bool) -> None:
+        with one_blas_thread():
+            history = self._history.compare(cut, measure=self.measure, **self.options)
+            pane = self._pane(cut, cut)
+        if history.shape[1]:
+            self.similarities = dict(zip(self.run.layers, history[:, -1].tolist(), strict=True))
+        self._board.snapshot(step, pane, history, chance=self._chance(cut), first=first)
 
     def _final_panes(self, steps: list[int], end: Snapshot) -> Iterator[tuple[int, np.ndarray]]:
         for step in steps:

@@ -10,7 +10,7 @@ import numpy as np
 from tensorboard.compat.proto.summary_pb2 import Summary
 
 from . import summary
-from .events import EventWriter, replace_final
+from .events import EventWriter, last_step, replace_final
 
 
 @dataclass
@@ -80,9 +80,9 @@ class Board:
             ),
         )
 
-    def close(self) -> None:
-        """Close the event file."""
-        self._writer.close()
+    def last_step(self) -> int | None:
+        """Last step that was published as it arrived; None if there is none."""
+        return last_step(self.directory)
 
     def _tensor(
         self, tag: str, values: np.ndarray, chance: Sequence[float | None]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
 
-from tensorboard.compat.proto.event_pb2 import Event
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -18,10 +19,13 @@ from ..files import write_atomically
 
 # TensorBoard reads the files of a directory in the order of their names.
 _LIVE, _FINAL = "live", "final"
+_NAME = re.compile(r"events\.out\.tfevents\.([0-9]{10})\.([0-9]{9})\.")
 
 
 class EventWriter:
     """Appends summaries to one event file, which is made at the first of them.
+
+    The file is open only while it is written to: an interruption leaves nothing open.
 
     Args:
         directory: The run directory; no other writer may be at work in it.
@@ -29,25 +33,39 @@ class EventWriter:
 
     def __init__(self, directory: str | os.PathLike[str]):
         self.directory = Path(directory)
-        self._file: IO[bytes] | None = None
+        self._path: Path | None = None
 
     def add(self, step: int, values: Iterable[Summary.Value]) -> None:
-        """Write summaries of one step and flush them: they outlive a killed process.
+        """Write summaries of one step: they outlive a killed process.
 
         Steps must increase, or TensorBoard hides what stands between.
-        """
-        if self._file is None:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.directory / _file_name(_LIVE), "wb")  # noqa: SIM115
-            self._file.write(_record(Event(wall_time=time.time(), file_version="brain.Event:2")))
-        self._file.write(_record(_event(step, values)))
-        self._file.flush()
 
-    def close(self) -> None:
-        """Close the file; a later `add` begins another."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        Raises:
+            OSError: If they could not be written; what stood in the file before stays as it was.
+        """
+        payload = _record(_event(step, values))
+        if self._path is None:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._path = _new_file(self.directory, _LIVE)
+        if not self._path.exists() or not self._path.stat().st_size:
+            # If the file of a process that was killed has this step or later ones, they are void.
+            start = SessionLog(status=SessionLog.START)
+            payload = (
+                _head()
+                + _record(Event(wall_time=time.time(), step=step, session_log=start))
+                + payload
+            )
+        _append(self._path, payload)
+
+
+def last_step(directory: str | os.PathLike[str]) -> int | None:
+    """The last step in the files of `EventWriter`s in a directory; None if there is none."""
+    steps = [
+        step
+        for path in Path(directory).glob(f"events.out.tfevents.*.{_LIVE}")
+        for step in _steps(path)
+    ]
+    return max(steps, default=None)
 
 
 def replace_final(
@@ -61,22 +79,58 @@ def replace_final(
     """
     folder = Path(directory)
     older = list(folder.glob(f"events.out.tfevents.*.{_FINAL}"))
-    path = folder / _file_name(_FINAL)
-    records = [_record(Event(wall_time=time.time(), file_version="brain.Event:2"))]
-    records += [_record(_event(step, values)) for step, values in steps]
-    write_atomically(path, b"".join(records))
+    path = _new_file(folder, _FINAL)
+    records = [_record(_event(step, values)) for step, values in steps]
+    write_atomically(path, b"".join([_head(), *records]))
     for file in older:
         if file != path:
             file.unlink()
     return path
 
 
-def _file_name(kind: str) -> str:
-    now = time.time_ns()
-    seconds, rest = divmod(now, 10**9)
-    return (
-        f"events.out.tfevents.{seconds:010d}.{rest:09d}.{socket.gethostname()}.{os.getpid()}.{kind}"
-    )
+def _new_file(directory: Path, kind: str) -> Path:
+    """A name behind those of the directory, even if the clock was set back meanwhile."""
+    times = [m.groups() for m in map(_NAME.match, os.listdir(directory)) if m]
+    newest = max((int(seconds) * 10**9 + int(rest) for seconds, rest in times), default=0)
+    seconds, rest = divmod(max(time.time_ns(), newest + 1), 10**9)
+    host = socket.gethostname()
+    name = f"events.out.tfevents.{seconds:010d}.{rest:09d}.{host}.{os.getpid()}.{kind}"
+    return directory / name
+
+
+def _append(path: Path, payload: bytes) -> None:
+    """Append all of it or nothing: behind half a record a reader would find no other."""
+    with open(path, "ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            rest = memoryview(payload)
+            while rest:
+                rest = rest[file.write(rest) :]
+        except BaseException:
+            file.truncate(before)
+            raise
+
+
+def _steps(path: Path) -> Iterator[int]:
+    """Steps of the whole summaries in an event file, up to where it breaks off."""
+    data = path.read_bytes()
+    at = 0
+    # A record: its length (8 bytes) and a checksum (4), the event, and a checksum (4).
+    while len(data) - at >= 16:
+        length = int.from_bytes(data[at : at + 8], "little")
+        if at + 16 + length > len(data):
+            return
+        try:
+            event = Event.FromString(data[at + 12 : at + 12 + length])
+        except DecodeError:
+            return
+        if event.HasField("summary"):
+            yield event.step
+        at += 16 + length
+
+
+def _head() -> bytes:
+    return _record(Event(wall_time=time.time(), file_version="brain.Event:2"))
 
 
 def _event(step: int, values: Iterable[Summary.Value]) -> Event:
