@@ -43,4 +43,5 @@ from .spatial import fold_space as fold_space
 from .spatial import fourier_resize as fourier_resize
 from .spatial import resize_bilinear as resize_bilinear
 from .spatial import stride_space as stride_space
+from .store import Store as Store
 from .subspace import Subspace as Subspace

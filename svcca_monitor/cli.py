@@ -108,6 +108,7 @@ def _print_convergence(
     curves = learning_dynamics(opened, _reference(reference), measure=name, **options)
     settled = convergence(opened, measure=name, **options)
     console.print(convergence_table(curves, settled, width=console.width))
+    console.print(f"{len(opened.steps)} snapshots, {opened.size / 1e6:.1f} MB on disk")
 
 
 def _save_plots(

@@ -6,13 +6,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .files import RunFormatError, require_own
+from .store import Store
 
 FORMAT_VERSION = 1
-
-
-class RunFormatError(ValueError):
-    """A file of a run is not what this version of the package can read."""
+# Bytes of a description, labels and ids of some million examples included.
+LARGEST = 200_000_000
 
 
 class RunMismatchError(ValueError):
@@ -38,6 +41,42 @@ class LayerInfo:
     representation: str
 
 
+class _Part(BaseModel):
+    # Strict, or "3" would pass for a number. A later version may add entries.
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class _Layer(_Part):
+    name: str
+    layer_class: str
+    depth: Count
+    output_shape: list[Count | None]
+    representation: str
+
+
+class _Cost(_Part):
+    steps: list[Count] = []
+    seconds: list[float] = []
+    bytes: list[Count] = []
+
+
+class _Description(_Part):
+    layers: list[_Layer]
+    probe_fingerprint: str
+    n_samples: Annotated[int, Field(ge=2, lt=2**63)] | None = None
+    labels: list[Any] | None = None
+    class_names: list[str] | None = None
+    ids: list[Any] | None = None
+    measure: str = "svcca"
+    measure_options: dict[str, Any] = {}
+    step_unit: Literal["epoch", "batch"] = "epoch"
+    cost: _Cost = _Cost()
+    store: dict[str, Any] = {}
+
+
 def encode(facts: Mapping[str, Any]) -> bytes:
     """The file of a description; numbers and arrays of NumPy become those of JSON.
 
@@ -52,25 +91,67 @@ def as_recorded(facts: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(encode(facts))
 
 
+def read(path: Path) -> dict[str, Any]:
+    """The entries of a description, checked.
+
+    Raises:
+        RunFormatError: If it is damaged, of an unknown format version, or leads out of the run.
+    """
+    require_own(path, path.parent, limit=LARGEST)
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        version = facts["format_version"]
+    # RecursionError: brackets in brackets in brackets.
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise RunFormatError(
+            f"{path} has format version {version!r:.80}; this svcca_monitor reads version "
+            f"{FORMAT_VERSION}. Upgrade the package that reads, or the one that wrote."
+        )
+    try:
+        description = _Description.model_validate(facts)
+        Store.of(description.store)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        what = f"{key}: {first['msg']}"
+        received = "" if first["type"] == "missing" else f". Received: {first['input']!r:.80}"
+        raise _damaged(path, what + received) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _damaged(path, str(error)) from error
+    names = [layer.name for layer in description.layers]
+    if len(set(names)) < len(names):
+        raise _damaged(path, "two layers have one name")
+    for key in ("labels", "ids"):
+        values = getattr(description, key)
+        if None not in (values, description.n_samples) and len(values) != description.n_samples:
+            raise _damaged(path, f"{len(values)} {key} for {description.n_samples} examples")
+    return facts
+
+
+def layer_info(facts: Mapping[str, Any]) -> list[LayerInfo]:
+    """The layers that a checked description lists."""
+    return [
+        LayerInfo(
+            name=entry["name"],
+            layer_class=entry["layer_class"],
+            depth=entry["depth"],
+            output_shape=tuple(entry["output_shape"]),
+            representation=entry["representation"],
+        )
+        for entry in facts["layers"]
+    ]
+
+
+def _damaged(path: Path, what: str) -> RunFormatError:
+    return RunFormatError(
+        f"{path} is not the description of a run: {what}. Restore it from a copy, or begin a new "
+        "run in another log_dir."
+    )
+
+
 def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{value!r} of type {type(value).__name__} cannot be kept in a run.")
-
-
-def parse(text: str, path: Path) -> dict[str, Any]:
-    """The entries of a description, checked."""
-    try:
-        facts = json.loads(text)
-        version = facts["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunFormatError(f"{path} is not the description of a run: {error!r}.") from error
-    if version != FORMAT_VERSION:
-        raise RunFormatError(
-            f"{path} has format version {version!r}; this svcca_monitor reads version "
-            f"{FORMAT_VERSION}. Upgrade the package that reads, or the one that wrote."
-        )
-    missing = {"layers", "probe_fingerprint"} - set(facts)
-    if missing:
-        raise RunFormatError(f"{path} lacks {sorted(missing)}.")
-    return facts

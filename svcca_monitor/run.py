@@ -11,13 +11,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import snapshots
-from .description import FORMAT_VERSION, encode, parse
+from . import description, snapshots
 from .description import LayerInfo as LayerInfo
-from .description import RunFormatError as RunFormatError
 from .description import RunMismatchError as RunMismatchError
-from .files import write_atomically
+from .files import RunFormatError as RunFormatError
+from .files import remove_unfinished, require_own, write_atomically
 from .probe import ProbeMismatchError, ProbeSet
+from .store import Store
 from .subspace import Subspace
 
 DIRECTORY = "svcca"
@@ -31,19 +31,19 @@ class Run:
 
     Raises:
         FileNotFoundError: If there is no run.
-        RunFormatError: If `run.json` is damaged or of an unknown format version.
+        RunFormatError: If `run.json` is damaged, of an unknown format version, or leads out of the
+            run.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = _directory(Path(path))
         try:
-            text = (self.path / "run.json").read_text(encoding="utf-8")
+            self._facts = description.read(self.path / "run.json")
         except (FileNotFoundError, NotADirectoryError):
             raise FileNotFoundError(
                 f"No run in {path}: {self.path / 'run.json'} does not exist. Pass the log_dir "
                 "that SVCCAMonitor was given."
             ) from None
-        self._facts = parse(text, self.path / "run.json")
 
     @classmethod
     def create(
@@ -51,6 +51,8 @@ class Run:
         log_dir: str | os.PathLike[str],
         layers: Sequence[LayerInfo],
         probe: ProbeSet,
+        *,
+        store: Store | Mapping[str, Any] | None = None,
         **facts: Any,
     ) -> Run:
         """Start a run in `log_dir`, or go on with the run that it holds.
@@ -59,6 +61,8 @@ class Run:
             log_dir: Directory, made if need be; the run is its folder `svcca`.
             layers: The layers, in the order of the model.
             probe: The probe set.
+            store: What is kept of further snapshots, see `Store`. Left out: what the run has; at
+                the start everything, in single precision.
             **facts: Further entries of `run.json`, such as `measure`.
 
         Raises:
@@ -66,23 +70,29 @@ class Run:
             RunMismatchError: If it holds a run of another model.
         """
         path = _directory(Path(log_dir))
+        bounds = None if store is None else Store.of(store)
         if (path / "run.json").exists():
             run = cls(path)
             run._require_same(layers, probe)
+            remove_unfinished(path)
+            remove_unfinished(path / "snapshots")
+            if bounds is not None and bounds != run.store:
+                run.record(store=bounds.facts())
             return run
         path.mkdir(parents=True, exist_ok=True)
         (path / "snapshots").mkdir(exist_ok=True)
         record = {
-            "format_version": FORMAT_VERSION,
+            "format_version": description.FORMAT_VERSION,
             "layers": [asdict(layer) for layer in layers],
             "probe_fingerprint": probe.fingerprint,
             "n_samples": probe.n_samples,
             "labels": None if probe.labels is None else probe.labels.tolist(),
             "class_names": probe.class_names,
             "ids": probe.ids.tolist(),
+            "store": (bounds or Store()).facts(),
             **facts,
         }
-        write_atomically(path / "run.json", encode(record))
+        write_atomically(path / "run.json", description.encode(record))
         return cls(path)
 
     @property
@@ -93,10 +103,7 @@ class Run:
     @property
     def layer_info(self) -> list[LayerInfo]:
         """What the run knows about each layer."""
-        return [
-            LayerInfo(**{**entry, "output_shape": tuple(entry["output_shape"])})
-            for entry in self._facts["layers"]
-        ]
+        return description.layer_info(self._facts)
 
     @property
     def steps(self) -> list[int]:
@@ -118,18 +125,37 @@ class Run:
         """Everything in `run.json`, such as labels, measure, versions and costs."""
         return dict(self._facts)
 
+    @property
+    def store(self) -> Store:
+        """What is kept of snapshots."""
+        return Store.of(self._facts.get("store", {}))
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk: the snapshots, the description and what TensorBoard shows."""
+        return sum(entry.stat().st_size for entry in self.path.rglob("*") if entry.is_file())
+
     def snapshot(self, step: int) -> dict[str, Subspace]:
         """The factorised activations of every layer at a step.
 
         Raises:
             KeyError: If the run has no snapshot of that step.
-            RunFormatError: If the file is damaged.
+            RunFormatError: If the file is damaged, of another step or other layers, or leads out of
+                the run.
+            ProbeMismatchError: If it was taken on another probe set.
         """
-        return snapshots.read(self._existing(step), self.layers)
+        path = self._existing(step)
+        return snapshots.read(
+            path,
+            self.layers,
+            step=step,
+            probe=self.probe_fingerprint,
+            n_samples=self._facts.get("n_samples"),
+        )
 
     def header(self, step: int) -> dict[str, Any]:
         """Epoch and logs of a snapshot: `{"step": …, "epoch": …, "logs": {…}}`."""
-        return snapshots.read_header(self._existing(step))
+        return snapshots.read_header(self._existing(step), step=step)
 
     def write_snapshot(
         self,
@@ -141,7 +167,8 @@ class Run:
     ) -> int:
         """Add a snapshot; it exists whole or not at all.
 
-        Factors are kept in float32, which holds all that float32 activations have.
+        Factors are kept in float32, which holds all that float32 activations have, unless `store`
+        bounds them; it also says which earlier snapshots are removed.
 
         Args:
             step: Above every step that the run has.
@@ -161,14 +188,23 @@ class Run:
         unknown = set(layers) - set(self.layers)
         if unknown:
             raise ValueError(f"Layers {sorted(unknown)} are not layers of this run: {self.layers}.")
-        payload = snapshots.encode(step, layers, epoch=epoch, logs=logs or {})
+        payload = snapshots.encode(
+            step,
+            self.store.cut(layers),
+            epoch=epoch,
+            logs=logs or {},
+            probe=self.probe_fingerprint,
+            dtype=self.store.dtype,
+        )
         write_atomically(self.snapshot_path(step), payload)
+        for old in self.store.superfluous(self.steps):
+            self.snapshot_path(old).unlink(missing_ok=True)
         return len(payload)
 
     def record(self, **facts: Any) -> None:
         """Add entries to `run.json`, or replace them."""
         self._facts.update(facts)
-        write_atomically(self.path / "run.json", encode(self._facts))
+        write_atomically(self.path / "run.json", description.encode(self._facts))
 
     def snapshot_path(self, step: int) -> Path:
         """File of the snapshot of a step."""
@@ -179,8 +215,9 @@ class Run:
 
     def _existing(self, step: int) -> Path:
         path = self.snapshot_path(step)
-        if not path.exists():
+        if not os.path.lexists(path):
             raise KeyError(f"No snapshot of step {step} in {self.path}. Steps: {self.steps}.")
+        require_own(path, self.path)
         return path
 
     def _require_same(self, layers: Sequence[LayerInfo], probe: ProbeSet) -> None:

@@ -33,6 +33,10 @@ class History:
             first, *middle, last = self._kept
             self._kept = [first, *middle[1::2], last]
 
+    def skip(self) -> None:
+        """Count a snapshot that is not at hand any more."""
+        self.length += 1
+
     def compare(self, now: dict[str, Subspace], *, measure: str, **options: Any) -> np.ndarray:
         """Each layer against its earlier snapshots: (layers, length); nan where let go."""
         values = np.full((len(self.names), self.length), np.nan)

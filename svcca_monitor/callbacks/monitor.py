@@ -25,6 +25,7 @@ from ..probe import ProbeSet
 from ..run import Run, RunMismatchError
 from ..sample_size import few_samples
 from ..schedule import Due, Schedule
+from ..store import Store
 from ..subspace import Subspace
 from .capture import Capture
 from .faults import Faults
@@ -62,6 +63,9 @@ class SVCCAMonitor(keras.callbacks.Callback):
             `log_spaced(4)`. Steps count what this counts.
         measure_options: Options of the measure, such as `{"explained_variance": 0.95}`.
         batch_size: Examples in one forward pass.
+        store: Bounds of what stays on disk, such as
+            ``{"dims": 64, "dtype": "float16", "keep": "log"}``, see `Store`; left out: what the run
+            has, at the start everything.
         on_error: `"warn"`; or `"raise"`, to stop training at the first fault.
 
     Example:
@@ -79,6 +83,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         snapshot_freq: str | int | Due = "epoch",
         measure_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
+        store: Store | Mapping[str, Any] | None = None,
         on_error: Literal["warn", "raise"] = "warn",
     ):
         super().__init__()
@@ -90,6 +95,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         self.snapshot_freq = snapshot_freq
         self.measure_options = dict(measure_options or {})
         self.batch_size = batch_size
+        self.store = store
         self.on_error = on_error
         # Epochs alone are observed: batches may be dispatched without waiting for us.
         self.async_safe = snapshot_freq == "epoch"
@@ -124,7 +130,9 @@ class SVCCAMonitor(keras.callbacks.Callback):
             kind.cut(s, settings)  # an option out of range raises now, not after an epoch
         few = few_samples(initial, kind, self.measure_options)
         facts = as_recorded(self._facts())
-        run = Run.create(self.log_dir, self._capture.layer_info, self.probe, **facts)
+        run = Run.create(
+            self.log_dir, self._capture.layer_info, self.probe, store=self.store, **facts
+        )
         for key in ("measure", "measure_options", "step_unit"):
             if run.facts.get(key, facts[key]) != facts[key]:
                 raise RunMismatchError(

@@ -44,7 +44,7 @@ class Recording:
         self.similarities: dict[str, float] = {}
         self._kind = get_measure(measure)
         self._settings = self._kind.settings(options)
-        self._cost: dict[str, list[float]] = {"seconds": [], "bytes": []}
+        self._cost: dict[str, list[float]] = {"steps": [], "seconds": [], "bytes": []}
         self._cost.update(run.facts.get("cost", {}))
         self._board = Board(run.path, measure, run.layers)
         self._history = History(run.layers)
@@ -52,7 +52,12 @@ class Recording:
         self.last_step: int | None = steps[-1] if steps else None
         """Step of the last snapshot; None before the first."""
         published = self._board.last_step() if steps else None
-        for step in steps:
+        # Columns of the history count the snapshots that were taken, whether they stayed or not.
+        taken = {int(step) for step in self._cost["steps"] if steps and step < steps[-1]}
+        for step in sorted(taken.union(steps)):
+            if step not in steps:
+                self._history.skip()
+                continue
             cut = self._cut(run.snapshot(step))
             # A process that was killed may have written a snapshot and not shown it yet.
             if published is None or step > published:
@@ -73,6 +78,7 @@ class Recording:
         """
         started = time.perf_counter()
         self.similarities = {}
+        layers = self.run.store.cut(layers)
         size = self.run.write_snapshot(step, layers, epoch=epoch, logs=logs)
         first, self.last_step = self.last_step is None, step
         cut = self._cut(layers)
@@ -80,6 +86,7 @@ class Recording:
             self._show(step, cut, first=first)
         finally:  # the snapshot is part of the run, whether it could be shown or not
             self._history.add(cut)
+            self._cost["steps"].append(step)
             self._cost["seconds"].append(round(seconds + time.perf_counter() - started, 4))
             self._cost["bytes"].append(size)
             self.run.record(cost=self._cost)

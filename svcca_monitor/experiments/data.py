@@ -120,15 +120,23 @@ def _named(name: str) -> tuple[Any, ...]:
 def _npz(path: Path) -> tuple[Any, ...]:
     if not path.exists():
         raise ValueError(f"data.path: {path} does not exist.")
-    # Without pickle a file is data only.
-    with np.load(path, allow_pickle=False) as file:
-        missing = [name for name in _ARRAYS if name not in file.files]
-        if missing:
-            raise ValueError(
-                f"{path} lacks {', '.join(missing)}. Expected: {', '.join(_ARRAYS)}; "
-                f"it holds: {', '.join(file.files)}."
-            )
-        return tuple(file[name] for name in _ARRAYS)
+    expected = ", ".join(_ARRAYS)
+    try:
+        # Without pickle a file is data only.
+        file = np.load(path, allow_pickle=False)
+        names = list(getattr(file, "files", ()))  # none: a single array
+        arrays = tuple(file[name] for name in _ARRAYS if name in names)
+    except Exception as error:  # of zipfile, zlib and NumPy, by what is wrong with the file
+        raise ValueError(
+            f"data.path: {path} is no .npz file with plain arrays {expected}: {error}"
+        ) from error
+    missing = [name for name in _ARRAYS if name not in names]
+    if missing:
+        raise ValueError(
+            f"{path} lacks {', '.join(missing)}. Expected: {expected}; it holds: "
+            f"{', '.join(names) or 'no named array'}."
+        )
+    return arrays
 
 
 def _draw(
