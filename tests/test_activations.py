@@ -26,7 +26,7 @@ def test_flatten_has_a_feature_for_each_position_and_channel():
     np.testing.assert_array_equal(flat[2], MAPS[2].ravel())
 
 
-@pytest.mark.parametrize("name", sorted(activations.REPRESENTATIONS))
+@pytest.mark.parametrize("name", ["mean", "flatten", "fourier"])
 def test_a_matrix_stays_as_it_is(name):
     matrix = MAPS[:, 0, 0]
     assert activations.reduction(name)(matrix, np, -1) is matrix

@@ -176,12 +176,12 @@ def test_a_model_without_an_input_is_built_as_fit_would_have_built_it(tmp_path):
 
 def test_channels_first_layers_are_averaged_over_their_positions():
     layer = layers.GlobalAveragePooling2D(data_format="channels_first")
-    from svcca_monitor.callbacks.capture import _channels_axis
+    from svcca_monitor.callbacks.forward import channels_axis
 
-    assert _channels_axis(layer, 4) == 1
-    assert _channels_axis(layers.BatchNormalization(axis=1), 4) == 1
-    assert _channels_axis(layers.BatchNormalization(), 4) == -1
-    assert _channels_axis(layers.Activation("relu"), 4) == -1
+    assert channels_axis(layer, 4) == 1
+    assert channels_axis(layers.BatchNormalization(axis=1), 4) == 1
+    assert channels_axis(layers.BatchNormalization(), 4) == -1
+    assert channels_axis(layers.Activation("relu"), 4) == -1
 
 
 def test_a_probe_of_the_wrong_shape_is_refused_with_both_shapes(small_net):

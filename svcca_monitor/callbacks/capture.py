@@ -1,40 +1,40 @@
-"""Activations of chosen layers on the probe set, reduced inside one traced graph."""
+"""Activations of chosen layers on the probe set, reduced inside the forward pass."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import inspect
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from ..activations import Representation, reduction, representation_name
+from ..activations import Flatten, Reduction, Representation, reduction, reductions
+from ..messages import warn
 from ..probe import ProbeSet
 from ..run import LayerInfo
-from .selection import Selection, select
-
-_HALF = ("float16", "bfloat16")
+from . import backends
+from .forward import ForwardPass, borrowed_calls
+from .selection import Selection, select, sublayers
 
 
 class Capture:
-    """One graph that takes a batch of inputs to a matrix for each layer.
+    """One forward pass that takes a batch of inputs to a matrix for each layer.
 
-    The model is traced once, with `call` of the chosen layers borrowed meanwhile; nothing is
-    left on its layers. Weights are read at each call. The forward pass is stateless: random state
-    and statistics of the model stay as they are.
+    On tensorflow and jax it is traced once and compiled. Meanwhile `call` of the chosen layers is
+    borrowed; nothing is left on them. Weights are read at each call. The pass is stateless: random
+    state and statistics of the model stay as they are.
 
     Args:
-        model: A built Keras model.
+        model: A Keras model. One that has no weights yet is built at its first batch.
         layers: Which layers, see `SVCCAMonitor`.
         representation: How outputs become matrices.
-        batch_size: Examples in one pass.
+        batch_size: Examples in one pass, at most.
 
     Raises:
-        ValueError: If no layer matches, or a representation is unknown.
-        NotImplementedError: On a backend other than tensorflow.
+        ValueError: If a representation is unknown.
+        NotImplementedError: On a backend other than tensorflow, jax and torch.
     """
 
     def __init__(
@@ -45,164 +45,175 @@ class Capture:
         representation: Representation = "mean",
         batch_size: int = 128,
     ):
-        if keras.backend.backend() != "tensorflow":
-            raise NotImplementedError(
-                f"Keras runs on {keras.backend.backend()!r} here; activations are captured on "
-                "'tensorflow' only. Set KERAS_BACKEND=tensorflow."
-            )
         self.model = model
-        self.layers = select(model, layers)
+        self.selection = layers
         self.representation = representation
         self.batch_size = batch_size
         self.layer_info: list[LayerInfo] = []
-        self._reduce = reduction(representation)
-        self._forward: Callable[[Any], dict[str, Any]] | None = None
+        self._backend = backends.current()
+        self._forward: backends.Forward | None = None
+        takes_training = "training" in inspect.signature(model.call).parameters
+        self._inference = {"training": False} if takes_training else {}
+        values = representation.values() if isinstance(representation, Mapping) else ()
+        for value in values or (representation,):
+            reduction(value)
 
     def __call__(self, probe: ProbeSet) -> dict[str, np.ndarray]:
         """Matrices (n_samples, n_features) of every layer, in the order of the calls.
 
         Raises:
-            ValueError: If the probe does not fit the model, or an output makes no matrix.
+            ValueError: If no layer matches, the probe does not fit the model, or an output makes no
+                matrix.
         """
         if self._forward is None:
-            if not self.model.built:
-                # A model without an input is built at its first batch. Its initial weights hang on
-                # the seeds that its layers were made with, so that building it now changes nothing.
-                self.model.build(
-                    keras.tree.map_structure(lambda a: (None, *a.shape[1:]), probe.inputs)
-                )
-            _require_fit(self.model, probe)
-            self._forward = self._trace(next(probe.batches(self.batch_size)))
-        parts = [self._forward(batch) for batch in probe.batches(self.batch_size)]
-        return {
-            info.name: np.concatenate([np.asarray(part[info.name]) for part in parts])
+            self._forward = self._prepared(probe)
+        parts: list[dict[str, np.ndarray]] = []
+        for batch, examples, size in self._batches(probe):
+            matrices = self._forward(batch)
+            # Rows of one example follow each other.
+            parts.append({name: m[: len(m) // size * examples] for name, m in matrices.items()})
+        self._require_same_calls(parts)
+        captured = {
+            info.name: np.concatenate([part[info.name] for part in parts])
             for info in self.layer_info
         }
+        _require_equal_rows(captured, probe)
+        return captured
 
-    def _trace(self, batch: Any) -> Callable[[Any], dict[str, Any]]:
-        import tensorflow as tf
+    def _prepared(self, probe: ProbeSet) -> backends.Forward:
+        """The compiled pass, once the model is built and the layers are known."""
+        require_fit(self.model, probe)
+        first, *_ = next(self._batches(probe))
+        if not all(layer.built for layer in (self.model, *sublayers(self.model))):
+            self._build(first)
+        self._layers = select(self.model, self.selection)
+        self._reductions: dict[str, Reduction] = reductions(self.representation, self._layers)
+        self._n_samples = probe.n_samples
+        return self._backend.compiled(self.model, self._matrices, first)
 
-        def spec(array: np.ndarray) -> Any:
-            return tf.TensorSpec((None, *array.shape[1:]), tf.as_dtype(array.dtype))
+    def _build(self, batch: Any) -> None:
+        # Initial weights hang on the seeds that the layers were made with, so that building them
+        # now changes nothing; what two examples do to random state and statistics goes nowhere.
+        few = keras.tree.map_structure(lambda array: array[:2], batch)
+        with keras.StatelessScope():
+            self._called(lambda: self.model(few, **self._inference), few)
 
-        def forward(inputs: Any) -> dict[str, Any]:
-            # A stateless pass opens no scope for the model, and at the root TensorFlow refuses
-            # names that it takes within, such as "_hidden".
-            with tf.name_scope("svcca"):
-                return self._reduced(self._outputs(inputs))
+    def _matrices(
+        self, trainable: list[Any], non_trainable: list[Any], inputs: Any
+    ) -> dict[str, Any]:
+        """A matrix of each output in one forward pass, under a name of its own."""
+        seen = ForwardPass(self._reductions, self._backend.scope, blocks=self.selection is not None)
 
-        function = tf.function(forward, autograph=False)
-        return function.get_concrete_function(keras.tree.map_structure(spec, batch))
-
-    def _outputs(self, inputs: Any) -> list[tuple[str, Any, Any]]:
-        """Path, layer and output of every call of the chosen layers in one forward pass."""
-        seen: list[tuple[str, Any, Any]] = []
-        try:
-            with borrowed_calls(self.layers, lambda *call: seen.append(call)):
+        def call() -> None:
+            with borrowed_calls(self._layers, seen.record):
                 # In a stateless pass updates of seeds and statistics go nowhere.
-                self.model.stateless_call(
-                    [v.value for v in self.model.trainable_variables],
-                    [v.value for v in self.model.non_trainable_variables],
-                    inputs,
-                    training=False,
-                )
+                self.model.stateless_call(trainable, non_trainable, inputs, **self._inference)
+            seen.finish()
+
+        self._called(call, inputs, seen)
+        if not self.layer_info:
+            self._accept(seen)
+        return seen.matrices
+
+    def _called(self, call: Any, inputs: Any, seen: ForwardPass | None = None) -> None:
+        try:
+            call()
         except Exception as error:
+            if seen is not None and seen.fault is not None:
+                raise seen.fault from None
             shapes = keras.tree.map_structure(lambda x: tuple(x.shape), inputs)
             raise ValueError(
                 f"Model {self.model.name!r} could not be called on the probe set (inputs of "
                 f"shape {shapes}): {error}"
             ) from error
-        return seen
 
-    def _reduced(self, outputs: list[tuple[str, Any, Any]]) -> dict[str, Any]:
-        """A matrix of each floating-point output, under a name of its own."""
-        matrices: dict[str, Any] = {}
-        calls: Counter[str] = Counter()
-        self.layer_info.clear()
-        for path, layer, output in outputs:
-            name = f"{path}:{calls[path]}" if calls[path] else path
-            calls[path] += 1
-            for i, x in enumerate(keras.tree.flatten(output)):
-                if len(x.shape) < 2 or not keras.backend.is_float_dtype(x.dtype):
-                    continue
-                key = f"{name}.{i}" if i else name
-                matrices[key] = self._matrix(key, layer, x)
-                info = LayerInfo(
-                    name=key,
-                    layer_class=type(layer).__name__,
-                    depth=len(self.layer_info),
-                    output_shape=tuple(x.shape),
-                    representation=representation_name(self.representation),
-                )
-                self.layer_info.append(info)
-        return matrices
+    def _accept(self, seen: ForwardPass) -> None:
+        """Keep what the first pass tells about the layers, and say which gave nothing."""
+        without = {
+            "never called": set(self._layers) - seen.called,
+            "called only within a loop or a function compiled for itself": seen.unreachable,
+        }
+        named = [
+            f"{', '.join(path for path in self._layers if path in paths)} ({why})"
+            for why, paths in without.items()
+            if paths
+        ]
+        if not seen.matrices:
+            why = "; ".join(named) or f"{', '.join(self._layers)}: no floating-point outputs"
+            raise ValueError(f"No chosen layer of model {self.model.name!r} can be watched: {why}.")
+        self._require_memory(seen)
+        if named:
+            warn(f"Layers of model {self.model.name!r} that are not watched: {'; '.join(named)}.")
+        self.layer_info = seen.layer_info
 
-    def _matrix(self, name: str, layer: Any, x: Any) -> Any:
-        if keras.backend.standardize_dtype(x.dtype) in _HALF:
-            x = ops.cast(x, "float32")
-        try:
-            matrix = self._reduce(x, ops, _channels_axis(layer, len(x.shape)))
-            rank = len(matrix.shape)
-        except Exception as error:
+    def _require_memory(self, seen: ForwardPass) -> None:
+        """Refuse flattened layers that would take too much, before any is computed."""
+        sizes = {
+            info.name: math.prod(n or 1 for n in info.output_shape[1:]) * 4 * self._n_samples
+            for info in seen.layer_info
+            if isinstance(seen.reduction_of(info.name), Flatten)
+        }
+        bounds = [seen.reduction_of(name).max_bytes for name in sizes]  # type: ignore[attr-defined]
+        if sizes and sum(sizes.values()) > min(bounds):
+            largest = max(sizes, key=sizes.__getitem__)
+            shape = {info.name: info.output_shape for info in seen.layer_info}[largest]
             raise ValueError(
-                f"Representation {representation_name(self.representation)!r} failed on layer "
-                f"{name!r}, whose output has shape {tuple(x.shape)}: {error}"
-            ) from error
-        if rank != 2:
-            raise ValueError(
-                f"Representation {representation_name(self.representation)!r} must give a matrix "
-                f"(n_samples, n_features). Of layer {name!r} it gave shape {tuple(matrix.shape)}."
+                f"Flattened, {self._n_samples} examples of {len(sizes)} layers take "
+                f"{sum(sizes.values()) / 1e6:,.0f} MB in memory, most of them layer {largest!r} "
+                f"of shape {shape} with {sizes[largest] / 1e6:,.0f} MB, and each snapshot up to "
+                f"twice that; the bound is {min(bounds) / 1e6:,.0f} MB. Use 'mean', 'sample' or "
+                "'fourier' for large maps, fewer examples, or activations.Flatten(max_bytes=…)."
             )
-        return matrix
 
+    def _require_same_calls(self, parts: list[dict[str, np.ndarray]]) -> None:
+        for part in parts:
+            missing = [info.name for info in self.layer_info if info.name not in part]
+            if missing:
+                raise ValueError(
+                    f"{', '.join(missing)} had an output in the first forward pass, but not in "
+                    "this one. A layer that is called now and then cannot be watched; leave it out "
+                    "with layers=."
+                )
 
-@contextmanager
-def borrowed_calls(
-    layers: dict[str, Any], record: Callable[[str, Any, Any], None]
-) -> Iterator[None]:
-    """Within this context, every call of a layer is reported: `record(path, layer, output)`."""
-    borrowed: list[tuple[Any, Any]] = []
+    def _batches(self, probe: ProbeSet) -> Iterator[tuple[Any, int, int]]:
+        """Inputs with how many examples they are of, and how many they were filled up to.
 
-    def wrap(path: str, layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-        def recorded(*args: Any, **kwargs: Any) -> Any:
-            outputs = call(*args, **kwargs)
-            record(path, layer, outputs)
-            return outputs
-
-        return recorded
-
-    try:
-        seen: set[int] = set()
-        for path, layer in layers.items():
-            if id(layer) in seen:  # one layer under two paths: its first path names it
-                continue
-            seen.add(id(layer))
-            borrowed.append((layer, vars(layer).get("call")))
-            # Past Keras' own __setattr__, which would track or refuse it.
-            object.__setattr__(layer, "call", wrap(path, layer, layer.call))
-        yield
-    finally:
-        for layer, call in borrowed:
-            if call is None:
-                vars(layer).pop("call", None)
+        Where the batch has one size, as a program of jax or as the model declares it, the last is
+        filled up with its last example.
+        """
+        declared = [tensor.shape[0] for tensor in getattr(self.model, "inputs", None) or ()]
+        size = next((n for n in declared if n is not None), None)
+        fixed = size is not None or self._backend.fixed_batch
+        # Of nearly equal parts the last lacks least.
+        parts = math.ceil(probe.n_samples / self.batch_size)
+        size = size or math.ceil(probe.n_samples / parts)
+        for batch in probe.batches(size):
+            examples = len(keras.tree.flatten(batch)[0])
+            if fixed and examples < size:
+                rows = np.minimum(np.arange(size), examples - 1)
+                batch = keras.tree.map_structure(lambda array, rows=rows: array[rows], batch)
+                yield batch, examples, size
             else:
-                object.__setattr__(layer, "call", call)
+                yield batch, examples, examples
 
 
-def _channels_axis(layer: Any, rank: int) -> int:
-    if rank <= 2:
-        return -1
-    axis = getattr(layer, "axis", None)
-    if isinstance(layer, keras.layers.BatchNormalization) and isinstance(axis, int):
-        return axis
-    form = getattr(layer, "data_format", None)
-    if form is None and rank >= 4:
-        form = keras.config.image_data_format()
-    return 1 if form == "channels_first" else -1
+def _require_equal_rows(captured: dict[str, np.ndarray], probe: ProbeSet) -> None:
+    rows = {name: len(matrix) for name, matrix in captured.items()}
+    wrong = {name: n for name, n in rows.items() if n % probe.n_samples}
+    if wrong or len(set(rows.values())) > 1:
+        raise ValueError(
+            f"Representations must give every layer the same number of rows, and each of the "
+            f"{probe.n_samples} examples as many as every other. Received rows: {wrong or rows}. "
+            "'sample' gives several for an example: take it for all layers or for none."
+        )
 
 
-def _require_fit(model: Any, probe: ProbeSet) -> None:
-    """Compare the probe's shapes with those the model declares, where it declares them."""
+def require_fit(model: Any, probe: ProbeSet) -> None:
+    """Compare the probe's shapes with those the model declares, where it declares them.
+
+    Raises:
+        ValueError: If they differ.
+    """
     declared = getattr(model, "inputs", None)
     if not declared:
         return
