@@ -1,5 +1,8 @@
 from . import plots as plots
 from .callbacks.monitor import SVCCAMonitor as SVCCAMonitor
+from .callbacks.opening import RunInUseError as RunInUseError
+from .callbacks.replay import CheckpointError as CheckpointError
+from .callbacks.replay import replay as replay
 from .canonical import CCAResult as CCAResult
 from .canonical import canonical_correlations as canonical_correlations
 from .canonical import cca as cca

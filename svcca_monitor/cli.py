@@ -74,6 +74,39 @@ def run(
 
 
 @app.command()
+def replay(
+    config: Annotated[Path, typer.Argument(help="YAML config of the model and the data.")],
+    checkpoints: Annotated[
+        str, typer.Option(help="Pattern of weight files, such as 'ckpt/*.weights.h5'.")
+    ],
+    override: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="section.key=value, over the config; may be repeated."),
+    ] = None,
+    log_dir: Annotated[
+        Path | None, typer.Option(help="Where to write; default: logs/<name of the config>.")
+    ] = None,
+) -> None:
+    """Make a run from weights that were saved while the model of CONFIG trained."""
+    with _readable_errors():
+        from .experiments import config as configs
+
+        settings = configs.load(config, override or [])
+        folder = log_dir or _unused(Path("logs") / config.stem)
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from .experiments.train import replay as replay_config
+
+        console = Console()
+        _print_convergence(
+            console,
+            replay_config(settings, checkpoints, folder),
+            measure=None,
+            reference="final",
+        )
+        console.print(f"\nRun in {folder}.", highlight=False, markup=False)
+
+
+@app.command()
 def show(
     path: Annotated[Path, typer.Argument(metavar="RUN", help="Log directory of a run.")],
     measure: MeasureOption = None,

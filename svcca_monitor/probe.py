@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[Any]
-# Arrays as the model takes them: one, or a dict, list or tuple of them.
-Inputs = Any
+from . import datasets
+from .structure import Array, Inputs, map_arrays, walk_arrays
 
 
 class ProbeMismatchError(ValueError):
@@ -31,13 +30,17 @@ class ProbeSet:
 
     Args:
         inputs: What the model is called on: an array, or a dict, list or tuple of arrays with
-            equal first axes.
-        labels: Class indices of shape (n_samples,) or one-hot rows. Not used for similarities.
+            equal first axes. Or a finite data set whose batches are as `Model.fit` takes them: a
+            `tf.data.Dataset`, a `keras.utils.PyDataset` or a torch `DataLoader`, read here and
+            never again, in its order, which must be the same each time.
+        labels: Class indices of shape (n_samples,) or one-hot rows; those of the data set, if it
+            has them, when left out. Not used for similarities.
         ids: A name or index for each example; its position if left out.
         class_names: Names of the classes, by index.
 
     Raises:
-        ValueError: If there are fewer than two examples, lengths differ, or an input is NaN.
+        ValueError: If there are fewer than two examples, lengths differ, or an input is NaN; if a
+            data set is infinite, shuffled, not batched, or of examples of several shapes.
         TypeError: If `inputs` holds no arrays of numbers or strings.
 
     Example:
@@ -54,20 +57,14 @@ class ProbeSet:
         ids: ArrayLike | None = None,
         class_names: Sequence[str] | None = None,
     ):
-        self.inputs = _map(inputs, "inputs", _checked)
-        lengths = {path: len(array) for path, array in _walk(self.inputs, "inputs")}
-        if not lengths:
-            raise ValueError("The probe set is empty: `inputs` holds no array.")
-        self.n_samples = next(iter(lengths.values()))
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"All inputs need the same number of examples. Received: {lengths}.")
-        if self.n_samples < 2:
-            raise ValueError(
-                f"A probe set needs at least two examples, better some hundreds. Received inputs "
-                f"with {self.n_samples}."
-            )
-        self.labels = None if labels is None else self._aligned(_class_indices(labels), "labels")
-        self.ids = np.arange(self.n_samples) if ids is None else self._aligned(ids, "ids")
+        if datasets.is_dataset(inputs):
+            inputs, found = datasets.read(inputs)
+            labels = found if labels is None else labels
+        self.inputs = map_arrays(inputs, "inputs", _checked)
+        self.n_samples = _n_samples(self.inputs)
+        n = self.n_samples
+        self.labels = None if labels is None else _aligned(_class_indices(labels), "labels", n)
+        self.ids = np.arange(n) if ids is None else _aligned(ids, "ids", n)
         self.class_names = None if class_names is None else [str(name) for name in class_names]
 
     @classmethod
@@ -84,7 +81,8 @@ class ProbeSet:
         """Draw a probe set from a larger one, without replacement.
 
         Args:
-            x: Arrays as for `ProbeSet`.
+            x: Arrays or a data set as for `ProbeSet`. Of arrays, also in an HDF5 file, only the
+                examples that are drawn are read.
             y: Labels: class indices of shape (n,) or one-hot rows.
             size: Number of examples at most; all of `x` if it has fewer.
             seed: The same seed draws the same examples.
@@ -94,19 +92,24 @@ class ProbeSet:
         Returns:
             The examples in the order in which they stand in `x`; `ids` are their positions there.
         """
-        whole = cls(x, y)
         if size < 2:
             raise ValueError(f"`size` must be at least 2. Received: size={size}")
-        size = min(size, whole.n_samples)
+        if datasets.is_dataset(x):
+            x, found = datasets.read(x)
+            y = found if y is None else y
+        x = map_arrays(x, "inputs", _examples)
+        n_samples = _n_samples(x)
+        labels = None if y is None else _aligned(_class_indices(y), "labels", n_samples)
+        size = min(size, n_samples)
         rng = np.random.default_rng(seed)
-        if whole.labels is None or not stratify:
-            chosen = rng.choice(whole.n_samples, size, replace=False)
+        if labels is None or not stratify:
+            chosen = rng.choice(n_samples, size, replace=False)
         else:
-            chosen = _stratified(whole.labels, size, rng)
+            chosen = _stratified(labels, size, rng)
         chosen = np.sort(chosen)
         return cls(
-            _map(whole.inputs, "inputs", lambda array, _: array[chosen]),
-            None if whole.labels is None else whole.labels[chosen],
+            map_arrays(x, "inputs", lambda array, _: array[chosen]),
+            None if labels is None else labels[chosen],
             ids=chosen,
             class_names=class_names,
         )
@@ -115,7 +118,7 @@ class ProbeSet:
     def fingerprint(self) -> str:
         """SHA-256 of the inputs' names, bytes, shapes, dtypes and order."""
         digest = hashlib.sha256()
-        for path, array in _walk(self.inputs, "inputs"):
+        for path, array in walk_arrays(self.inputs, "inputs"):
             digest.update(f"{path}:{array.dtype.str}:{array.shape};".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -124,56 +127,68 @@ class ProbeSet:
         return self.n_samples
 
     def __repr__(self) -> str:
-        shapes = {path: array.shape for path, array in _walk(self.inputs, "inputs")}
+        shapes = {path: array.shape for path, array in walk_arrays(self.inputs, "inputs")}
         return f"ProbeSet({shapes}, fingerprint={self.fingerprint[:12]!r})"
 
     def batches(self, size: int) -> Iterator[Inputs]:
         """Consecutive parts of the inputs, in their structure, of `size` examples at most."""
         for start in range(0, self.n_samples, size):
             rows = slice(start, start + size)
-            yield _map(self.inputs, "inputs", lambda array, _, rows=rows: array[rows])
 
-    def _aligned(self, values: ArrayLike, name: str) -> Array:
-        array = np.asarray(values)
-        if array.shape[:1] != (self.n_samples,):
-            raise ValueError(
-                f"`{name}` must have one entry for each of the {self.n_samples} examples. "
-                f"Received shape {array.shape}."
-            )
-        return array
+            def part(array: Array, _: str, rows: slice = rows) -> Array:
+                return array[rows]
+
+            yield map_arrays(self.inputs, "inputs", part)
 
 
-def _map(tree: Inputs, path: str, function: Any) -> Inputs:
-    """The same dicts, lists and tuples with `function(array, path)` in place of the arrays."""
-    if isinstance(tree, Mapping):
-        return {key: _map(tree[key], f"{path}[{key!r}]", function) for key in tree}
-    if isinstance(tree, tuple) or (isinstance(tree, list) and any(map(_is_array, tree))):
-        return type(tree)(_map(v, f"{path}[{i}]", function) for i, v in enumerate(tree))
-    return function(tree, path)
+def _n_samples(inputs: Inputs) -> int:
+    """How many examples all of the inputs have."""
+    lengths = {path: len(array) for path, array in walk_arrays(inputs, "inputs")}
+    if not lengths:
+        raise ValueError("The probe set is empty: `inputs` holds no array.")
+    n_samples = next(iter(lengths.values()))
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"All inputs need the same number of examples. Received: {lengths}.")
+    if n_samples < 2:
+        raise ValueError(
+            f"A probe set needs at least two examples, better some hundreds. Received inputs "
+            f"with {n_samples}."
+        )
+    return n_samples
 
 
-def _is_array(value: object) -> bool:
-    return hasattr(value, "__array__") and np.ndim(value) > 0
+def _aligned(values: ArrayLike, name: str, n_samples: int) -> Array:
+    array = np.asarray(values)
+    if array.shape[:1] != (n_samples,):
+        raise ValueError(
+            f"`{name}` must have one entry for each of the {n_samples} examples. "
+            f"Received shape {array.shape}."
+        )
+    return array
 
 
-def _walk(tree: Inputs, path: str) -> Iterator[tuple[str, Array]]:
-    """Every array with its path; the keys of a dict in alphabetical order, as they have none."""
-    if isinstance(tree, Mapping):
-        for key in sorted(tree):
-            yield from _walk(tree[key], f"{path}[{key!r}]")
-    elif isinstance(tree, list | tuple):
-        for i, value in enumerate(tree):
-            yield from _walk(value, f"{path}[{i}]")
-    else:
-        yield path, tree
+def _examples(value: Any, path: str) -> Any:
+    """Something that `[positions]` takes examples from, without reading the others."""
+    if not (hasattr(value, "__array__") or isinstance(value, list)):
+        raise TypeError(_no_array(value, path))
+    in_file = type(value).__module__.partition(".")[0] in ("h5py", "zarr")
+    array = value if in_file else np.asarray(value)
+    if array.ndim == 0:
+        raise ValueError(f"`{path}` is a single number; its first axis must be the examples.")
+    return array
+
+
+def _no_array(value: Any, path: str) -> str:
+    return (
+        f"`{path}` must be an array, a dict, list or tuple of arrays, or a tf.data.Dataset, "
+        f"PyDataset or DataLoader. Received: {type(value).__name__}. Of another data set, take the "
+        "arrays of a fixed part first."
+    )
 
 
 def _checked(value: Any, path: str) -> Array:
     if not (hasattr(value, "__array__") or isinstance(value, list)):
-        raise TypeError(
-            f"`{path}` must be an array, or a dict, list or tuple of arrays. Received: "
-            f"{type(value).__name__}. Of a data set, take the arrays of a fixed part first."
-        )
+        raise TypeError(_no_array(value, path))
     array = np.asarray(value)
     if array.dtype.kind not in "fciubUST" and array.dtype.name != "bfloat16":
         raise TypeError(f"`{path}` has dtype {array.dtype}; numbers or strings are expected.")

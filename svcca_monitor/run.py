@@ -201,6 +201,15 @@ class Run:
             self.snapshot_path(old).unlink(missing_ok=True)
         return len(payload)
 
+    def relabel(self, step: int, *, epoch: float) -> None:
+        """Give a snapshot another epoch, as when the length of its epoch is known only afterwards.
+
+        Raises:
+            KeyError: If the run has no snapshot of that step.
+        """
+        path = self._existing(step)
+        write_atomically(path, snapshots.relabelled(path.read_bytes(), epoch))
+
     def record(self, **facts: Any) -> None:
         """Add entries to `run.json`, or replace them."""
         self._facts.update(facts)

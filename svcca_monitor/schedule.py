@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 Due = Callable[[int], bool]
+# What `snapshot_freq=` takes.
+Frequency = str | int | Iterable[int] | Due
+
+_EXPECTED = (
+    "Expected 'epoch', a number of batches, a list of steps, or a function of the step such as "
+    "log_spaced(4)."
+)
 
 
 @dataclass(frozen=True)
@@ -22,27 +31,45 @@ class Schedule:
     due: Due
 
 
-def parse(snapshot_freq: str | int | Due) -> Schedule:
+def parse(snapshot_freq: Frequency) -> Schedule:
     """The schedule behind `snapshot_freq`, in the manner of Keras' `save_freq`.
 
     Args:
-        snapshot_freq: `"epoch"`, a number of batches, or a function of the number of completed
-            batches such as `log_spaced(4)`.
+        snapshot_freq: `"epoch"`; a number of batches; steps, each a number of completed batches;
+            or a function of the number of completed batches such as `log_spaced(4)`.
 
     Raises:
-        ValueError: For another string or a number below 1.
-        TypeError: For anything else.
+        ValueError: For another string, a number below 1, or a list of steps with none or a
+            negative one.
+        TypeError: For anything else, and for a function that does not take one number.
     """
-    if snapshot_freq == "epoch":
-        return Schedule("epoch", lambda _: True)
-    if isinstance(snapshot_freq, int) and not isinstance(snapshot_freq, bool):
-        return Schedule("batch", every(snapshot_freq))
-    expected = "Expected 'epoch', a number of batches or a function of the step."
-    if callable(snapshot_freq):
-        return Schedule("batch", snapshot_freq)
     if isinstance(snapshot_freq, str):
-        raise ValueError(f"Unknown snapshot_freq {snapshot_freq!r}. {expected}")
-    raise TypeError(f"`snapshot_freq` cannot be {snapshot_freq!r}. {expected}")
+        if snapshot_freq == "epoch":
+            return Schedule("epoch", lambda _: True)
+        raise ValueError(f"Unknown snapshot_freq {snapshot_freq!r}. {_EXPECTED}")
+    if _is_number(snapshot_freq):
+        return Schedule("batch", every(int(snapshot_freq)))  # type: ignore[arg-type]
+    if callable(snapshot_freq):
+        _require_one_argument(snapshot_freq)
+        return Schedule("batch", snapshot_freq)
+    if isinstance(snapshot_freq, Iterable):
+        return Schedule("batch", at(snapshot_freq))
+    raise TypeError(f"`snapshot_freq` cannot be {snapshot_freq!r}. {_EXPECTED}")
+
+
+def at(steps: Iterable[int]) -> Due:
+    """These steps."""
+    listed = list(steps)
+    for step in listed:
+        if not _is_number(step):
+            raise TypeError(
+                f"`snapshot_freq` lists the step {step!r}; steps are numbers of batches."
+            )
+        if step < 0:
+            raise ValueError(f"`snapshot_freq` lists the step {step}; steps count from 0.")
+    if not listed:
+        raise ValueError(f"`snapshot_freq` lists no step. {_EXPECTED}")
+    return frozenset(map(int, listed)).__contains__
 
 
 def every(n: int) -> Due:
@@ -76,3 +103,21 @@ def log_spaced(per_decade: int = 4) -> Due:
         )
 
     return due
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _require_one_argument(due: Due) -> None:
+    try:
+        signature = inspect.signature(due)
+    except ValueError:  # a builtin that does not say what it takes
+        return
+    try:
+        signature.bind(0)
+    except TypeError:
+        raise TypeError(
+            f"`snapshot_freq` must be a function of one number, the step. Received: "
+            f"{getattr(due, '__name__', due)}{signature}."
+        ) from None

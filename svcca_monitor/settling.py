@@ -58,8 +58,11 @@ def convergence(
     names = curves["layer"].values.tolist()
     values, epochs = curves.values, curves["epoch"].values
     settled = np.array([_first_settled(column, epochs, threshold) for column in values.T])
-    span = epochs[-1] - epochs[0]
-    area = np.trapezoid(values, epochs, axis=0) / span if span else np.full(values.shape[1], np.nan)
+    # Where a training went back to an older checkpoint, epochs begin again: that takes no time.
+    widths = np.maximum(np.diff(epochs), 0.0)
+    between = (values[1:] + values[:-1]) / 2
+    span = widths.sum()
+    area = widths @ between / span if span else np.full(values.shape[1], np.nan)
     known = np.isfinite(area)
     tau, p_value = np.nan, np.nan
     # Kendall's τ is undefined for a single layer or where all areas are equal.

@@ -69,6 +69,19 @@ def encode(
     return save(tensors, metadata={"svcca": head, "probe": probe, **sums})
 
 
+def relabelled(payload: bytes, epoch: float) -> bytes:
+    """The same file with another epoch in its header; tensors stay byte for byte."""
+    # The format: length of the header in eight bytes, the header in JSON, the tensors.
+    length = int.from_bytes(payload[:8], "little")
+    header = json.loads(payload[8 : 8 + length])
+    metadata = header["__metadata__"]
+    head = json.dumps({**json.loads(metadata["svcca"]), "epoch": float(epoch)})
+    metadata.update({"svcca": head, "crc32.head": _sum_of_head(head)})
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + payload[8 + length :]
+
+
 def read(
     path: Path, names: Collection[str], *, step: int, probe: str, n_samples: int | None = None
 ) -> dict[str, Subspace]:

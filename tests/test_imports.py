@@ -61,7 +61,9 @@ TABLE = {
     "fourier": (NUMERIC, {"batched", "canonical", "messages", "rounding", "spatial", "subspace"}),
     "inference": (NUMERIC, {"subspace", "pairs", "preparation", "measures"}),
     "activations": ({"numpy"}, {"messages", "spatial"}),
-    "probe": ({"numpy"}, set()),
+    "structure": ({"numpy"}, set()),
+    "datasets": ({"numpy"}, {"structure"}),
+    "probe": ({"numpy"}, {"datasets", "structure"}),
     "store": (set(), {"messages", "subspace"}),
     "description": ({"pydantic"}, {"files", "store"}),
     "snapshots": ({"numpy", "safetensors"}, {"factors", "files", "probe", "subspace"}),
@@ -94,25 +96,26 @@ TABLE = {
         {"numpy", "threadpoolctl"},
         {"measures", "messages", "run", "subspace", "tensorboard.board", "callbacks.history"},
     ),
-    "callbacks.monitor": (
-        {"keras", "numpy"},
+    "callbacks.clock": (set(), {"schedule"}),
+    "callbacks.overhead": (set(), set()),
+    "callbacks.observation": (
+        set(),
         {
-            "activations",
-            "description",
-            "measures",
-            "messages",
-            "probe",
-            "run",
-            "sample_size",
-            "schedule",
-            "store",
-            "subspace",
-            "callbacks.capture",
-            "callbacks.faults",
-            "callbacks.recording",
+            *("activations probe run subspace".split()),
+            *("callbacks.capture callbacks.recording callbacks.selection".split()),
+        },
+    ),
+    "callbacks.opening": ({"keras", "numpy"}, {"description", "probe", "run", "store"}),
+    "callbacks.monitor": (
+        {"keras"},
+        {
+            *("activations measures messages probe sample_size schedule store".split()),
+            *("callbacks.clock callbacks.faults callbacks.observation".split()),
+            *("callbacks.opening callbacks.overhead callbacks.recording".split()),
             "callbacks.selection",
         },
     ),
+    "callbacks.replay": ({"keras"}, {"probe", "run", "callbacks.monitor"}),
     "tensorboard.__init__": (set(), set()),
     # Pillow comes with matplotlib and writes the one-pixel-a-cell pane.
     "tensorboard.summary": ({"tensorboard", "numpy", "PIL"}, set()),
@@ -127,7 +130,7 @@ TABLE = {
     "experiments.names": (set(), set()),
     "experiments.config": (
         {"pydantic", "yaml"},
-        {"activations", "measures", "messages", "subspace"},
+        {"activations", "measures", "messages", "schedule", "subspace"},
     ),
     "experiments.data": (
         {"numpy", "keras", "sklearn"},
@@ -141,8 +144,10 @@ TABLE = {
         {"keras"},
         {
             "callbacks.monitor",
+            "callbacks.replay",
             "files",
             "probe",
+            "run",
             "experiments.config",
             "experiments.data",
             "experiments.models",
@@ -284,7 +289,7 @@ def test_the_exported_names_are_the_promised_names():
         *("ProbeSet ProbeMismatchError Run Store LayerInfo".split()),
         *("RunFormatError RunMismatchError".split()),
         *("learning_dynamics pane trajectory compare convergence plots".split()),
-        *("SVCCAMonitor log_spaced".split()),
+        *("SVCCAMonitor RunInUseError replay CheckpointError log_spaced".split()),
     }
     assert set(svcca_monitor.__all__) == promised
     assert all(getattr(svcca_monitor, name) is not None for name in promised)

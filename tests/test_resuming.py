@@ -1,10 +1,20 @@
 """One run from several fits, and places that hold another run."""
 
+import keras
 import numpy as np
 import pytest
 from event_files import tensors
 
-from svcca_monitor import ProbeMismatchError, ProbeSet, Run, RunMismatchError, SVCCAMonitor, pane
+from svcca_monitor import (
+    ProbeMismatchError,
+    ProbeSet,
+    Run,
+    RunInUseError,
+    RunMismatchError,
+    SVCCAMonitor,
+    convergence,
+    pane,
+)
 
 
 def test_two_fits_with_one_instance_make_one_run(fit, probe, tmp_path):
@@ -78,3 +88,62 @@ def test_activations_of_another_scale_are_another_model(made_run):
     rebuilt = s.basis * s.singular_values @ s.loadings.T
     assert _alike(s, Subspace.from_activations(rebuilt))
     assert not _alike(s, Subspace.from_activations(rebuilt * 1.01))
+
+
+@pytest.mark.parametrize("freq", ["epoch", 10])
+def test_an_older_checkpoint_goes_on_with_its_own_epochs(fit, probe, tmp_path, freq):
+    model, _ = fit(SVCCAMonitor(probe, tmp_path, snapshot_freq=freq), epochs=1)
+    checkpoint = model.get_weights()
+    fit(SVCCAMonitor(probe, tmp_path, snapshot_freq=freq), model=model, initial_epoch=1, epochs=3)
+    model.set_weights(checkpoint)
+    with pytest.warns(UserWarning, match="not where the last snapshot"):
+        fit(
+            SVCCAMonitor(probe, tmp_path, snapshot_freq=freq),
+            model=model,
+            initial_epoch=1,
+            epochs=3,
+        )
+    run = Run(tmp_path)
+    assert run.steps == [n * (1 if freq == "epoch" else 10) for n in range(6)]
+    assert run.epochs == [0, 1, 2, 3, 2, 3]
+    settled = convergence(run)
+    assert settled["area_under_curve"].values.max() <= 1 + 1e-6
+
+
+def test_a_model_that_got_another_layer_is_another_model(
+    fit, fails_before_the_first_step, probe, small_net, tmp_path
+):
+    monitor = SVCCAMonitor(probe, tmp_path)
+    model, _ = fit(monitor, epochs=1)
+    model.pop()
+    model.add(keras.layers.Dense(10, name="other"))
+    model.compile("adam", small_net().loss)
+    with pytest.raises(RunMismatchError, match="name='logits'.*but this model has.*name='other'"):
+        fit(monitor, model=model, epochs=1)
+    assert Run(tmp_path).steps == [0, 1]
+
+
+def test_two_monitors_look_at_two_probe_sets_at_once(fit, probe, digits, tmp_path):
+    training = ProbeSet(digits[0][:100])
+    _, history = fit(
+        SVCCAMonitor(training, tmp_path / "train"),
+        SVCCAMonitor(probe, tmp_path / "validation"),
+        epochs=2,
+    )
+    for name, of in (("train", training), ("validation", probe)):
+        run = Run(tmp_path / name)
+        assert run.steps == [0, 1, 2]
+        assert run.probe_fingerprint == of.fingerprint
+    assert {key for key in history.history if "svcca" in key} == {
+        "svcca_mean",
+        "svcca_min",
+        "svcca_mean_validation",
+        "svcca_min_validation",
+    }
+
+
+def test_two_monitors_do_not_write_in_one_place(fails_before_the_first_step, fit, probe, tmp_path):
+    fit(SVCCAMonitor(probe, tmp_path), epochs=1)
+    with pytest.raises(RunInUseError, match="Give each monitor a log_dir of its own"):
+        fit(SVCCAMonitor(probe, tmp_path), SVCCAMonitor(probe, tmp_path), epochs=1)
+    assert Run(tmp_path).steps == [0, 1]

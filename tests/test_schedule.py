@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from svcca_monitor import log_spaced, schedule
@@ -31,12 +32,39 @@ def test_log_spaced_are_the_rounded_powers(per_decade):
     assert steps(log_spaced(per_decade), 10_000) == expected
 
 
-def test_unknown_frequencies_are_refused():
-    with pytest.raises(ValueError, match="Unknown snapshot_freq 'batch'. Expected 'epoch'"):
-        schedule.parse("batch")
-    with pytest.raises(ValueError, match="at least 1 batch. Received: 0"):
-        schedule.parse(0)
-    with pytest.raises(TypeError, match="cannot be 1.5"):
-        schedule.parse(1.5)
+@pytest.mark.parametrize("listed", [[0, 3, 7], (7, 3, 0), range(0, 11, 7), np.array([3, 7])])
+def test_listed_steps_are_those_steps(listed):
+    parsed = schedule.parse(listed)
+    assert parsed.unit == "batch"
+    assert steps(parsed.due, 10) == sorted(listed)
+
+
+def test_a_number_of_numpy_is_a_number():
+    assert steps(schedule.parse(np.int64(4)).due, 8) == [0, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("freq", "error", "match"),
+    [
+        ("batch", ValueError, "Unknown snapshot_freq 'batch'. Expected 'epoch', a number"),
+        (0, ValueError, "at least 1 batch. Received: 0"),
+        (-3, ValueError, "at least 1 batch. Received: -3"),
+        (1.5, TypeError, "cannot be 1.5"),
+        (True, TypeError, "cannot be True"),
+        (None, TypeError, "cannot be None"),
+        ([], ValueError, "lists no step"),
+        ([1, -2], ValueError, "lists the step -2; steps count from 0"),
+        ([1, 2.5], TypeError, "lists the step 2.5"),
+        ([True], TypeError, "lists the step True"),
+        (lambda: True, TypeError, r"a function of one number, the step. Received: <lambda>\(\)"),
+        (lambda step, logs: True, TypeError, r"Received: <lambda>\(step, logs\)"),
+    ],
+)
+def test_what_is_no_schedule_is_refused(freq, error, match):
+    with pytest.raises(error, match=match):
+        schedule.parse(freq)
+
+
+def test_log_spaced_needs_a_snapshot_a_decade():
     with pytest.raises(ValueError, match="`per_decade` must be at least 1"):
         log_spaced(0)

@@ -54,9 +54,10 @@ class Faults:
             key = (what, name, *_kind(error))
             if key not in self._said:
                 self._said.add(key)
-                self._say(_sentence(what, step, layer, error))
+                self.say(_sentence(what, step, layer, error))
 
-    def _say(self, message: str) -> None:
+    def say(self, message: str) -> None:
+        """Warn; where warnings are errors, write it to the log instead."""
         try:
             warn(message)
         except Warning:  # warnings are errors here, and this one would end the training

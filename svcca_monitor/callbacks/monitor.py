@@ -6,30 +6,30 @@ import atexit
 import logging
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
-from importlib.metadata import version
-from typing import Any, Literal
+from operator import index
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import keras
-import numpy as np
 
 from .. import schedule
 from ..activations import Representation
-from ..description import as_recorded
 from ..measures import get_measure
 from ..messages import warn
 from ..probe import ProbeSet
-from ..run import Run, RunMismatchError
 from ..sample_size import few_samples
-from ..schedule import Due, Schedule
+from ..schedule import Frequency
 from ..store import Store
-from ..subspace import Subspace
-from .capture import Capture
+from .clock import Clock
 from .faults import Faults
-from .recording import Recording, Snapshot, one_blas_thread
+from .observation import Observer
+from .opening import Claim, open_run
+from .overhead import Overhead
+from .recording import Recording, Snapshot
 from .selection import Selection
 
 logger = logging.getLogger("svcca_monitor")
@@ -42,12 +42,17 @@ class SVCCAMonitor(keras.callbacks.Callback):
     compares it with earlier ones, and at the end of training compares all of them with the last.
     Writes `<log_dir>/svcca`: a run (see `Run`) and what TensorBoard shows of it. `fit` trains
     bit for bit as without it. An epoch's `logs` get two numbers: `svcca_mean` and `svcca_min`,
-    over the layers, of the similarity to the previous snapshot.
+    over the layers, of the similarity to the previous snapshot (of a second monitor in one `fit`,
+    with `_<name of its log_dir>` behind).
 
-    Bad arguments raise before the first step. Whatever goes wrong later is a warning that names
-    layer and step, once for each kind, and training goes on, also where warnings are errors. After
-    an interruption (Ctrl-C) the comparison with the end is made when the interpreter exits, or by
-    `monitor.on_train_end()`.
+    The final snapshot is of the model as the callbacks before the monitor leave it. So list
+    `EarlyStopping(restore_best_weights=True)` before it: the weights that are put back then have a
+    snapshot of their own, one step behind the last.
+
+    In a loop of your own, call `set_model`, `snapshot` and `close`, or use a `with` statement.
+
+    Bad arguments raise before the first step. Whatever goes wrong later is a warning, and training
+    goes on.
 
     Args:
         probe: A `ProbeSet`, or the arrays for one: some hundreds of examples, prepared as the
@@ -59,10 +64,14 @@ class SVCCAMonitor(keras.callbacks.Callback):
         measure: A name in `MEASURES`.
         representation: `"mean"` over positions, `"flatten"`, or a function of a layer's output
             that returns a matrix (n_samples, n_features).
-        snapshot_freq: `"epoch"`, a number of batches, or a function ``batches -> bool`` such as
-            `log_spaced(4)`. Steps count what this counts.
+        snapshot_freq: `"epoch"`, a number of batches, a list of steps (numbers of batches), or a
+            function ``batches -> bool`` such as `log_spaced(4)`. Steps count what this counts.
         measure_options: Options of the measure, such as `{"explained_variance": 0.95}`.
         batch_size: Examples in one forward pass.
+        max_overhead: Largest share of the training time that scheduled snapshots may take, such as
+            0.02. Those beyond it are left out, with one warning; the first and the final snapshot
+            are always taken. None, the default, leaves none out: with a limit, the machine decides
+            which snapshots a run has, and a run of some seconds has hardly any.
         store: Bounds of what stays on disk, such as
             ``{"dims": 64, "dtype": "float16", "keep": "log"}``, see `Store`; left out: what the run
             has, at the start everything.
@@ -70,6 +79,15 @@ class SVCCAMonitor(keras.callbacks.Callback):
 
     Example:
         >>> model.fit(x, y, callbacks=[SVCCAMonitor(probe, "logs/cnn")])  # doctest: +SKIP
+
+        In a loop of your own:
+
+        >>> with SVCCAMonitor(probe, "logs/loop") as monitor:  # doctest: +SKIP
+        ...     monitor.set_model(model)
+        ...     for step, batch in enumerate(batches):
+        ...         if step % 100 == 0:
+        ...             monitor.snapshot(step)
+        ...         train_step(batch)
     """
 
     def __init__(
@@ -80,9 +98,10 @@ class SVCCAMonitor(keras.callbacks.Callback):
         layers: Selection = None,
         measure: str = "svcca",
         representation: Representation = "mean",
-        snapshot_freq: str | int | Due = "epoch",
+        snapshot_freq: Frequency = "epoch",
         measure_options: Mapping[str, Any] | None = None,
         batch_size: int = 128,
+        max_overhead: float | None = None,
         store: Store | Mapping[str, Any] | None = None,
         on_error: Literal["warn", "raise"] = "warn",
     ):
@@ -95,124 +114,185 @@ class SVCCAMonitor(keras.callbacks.Callback):
         self.snapshot_freq = snapshot_freq
         self.measure_options = dict(measure_options or {})
         self.batch_size = batch_size
+        self.max_overhead = max_overhead
         self.store = store
         self.on_error = on_error
         # Epochs alone are observed: batches may be dispatched without waiting for us.
-        self.async_safe = snapshot_freq == "epoch"
+        self.async_safe = isinstance(snapshot_freq, str) and snapshot_freq == "epoch"
         self.similarities: dict[str, float] = {}
         """Of the last snapshot: similarity of each layer to the snapshot before."""
-        self._capture: Capture | None = None
-        self._underway = False
+        self._observer = Observer(
+            layers=layers, representation=representation, batch_size=batch_size
+        )
+        self._recording: Recording | None = None
         self._at_exit: Callable[[], None] = _nothing_to_do
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Check everything that can be wrong, and look at the model before the first step."""
+        self._schedule = schedule.parse(self.snapshot_freq)
+        self._overhead = Overhead(self.max_overhead)
+        self._clock: Clock | None = None
+        self._initial = self._begin(self._schedule.unit)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Before the first step: write the snapshot that was taken then."""
+        assert self._recording is not None
+        if self._clock is None:
+            # Not before: until then the other monitor of this `fit`, if any, has made its claim.
+            self._claim.require()
+            self._clock = Clock(self._schedule, epoch, self._resumed_at)
+            if self._resumed_at is None:
+                self._add(self._clock.step, self._clock.epoch, {}, lambda: self._initial)
+            self._overhead = Overhead(self.max_overhead)  # training begins now
+        self._clock.begin_epoch(epoch, (self.params or {}).get("steps"))
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Take a snapshot if one is due after this batch."""
+        if self._schedule.unit == "batch" and self._clock is not None:
+            ended, due = self._clock.end_batch(batch), False
+            with self._faults.contained("the schedule", step=self._clock.step):
+                due = self._clock.is_due(ended)
+            if due:
+                self._scheduled(logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Take a snapshot if snapshots follow epochs, and add our numbers to the epoch's logs."""
+        assert self._clock is not None
+        if self._clock.end_epoch(epoch):
+            self._scheduled(logs)
+        with self._faults.contained("the labels of the epoch", step=self._clock.step):
+            assert self._recording is not None
+            for step, label in self._clock.relabelled():
+                self._recording.run.relabel(step, epoch=label)
+        known = [value for value in self.similarities.values() if math.isfinite(value)]
+        if logs is not None and known:
+            other = f"_{Path(self.log_dir).name}" if "svcca_mean" in logs else ""
+            logs[f"svcca_mean{other}"] = sum(known) / len(known)
+            logs[f"svcca_min{other}"] = min(known)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Take the final snapshot, if there is none of this state, and compare all with it."""
+        if self._recording is None:
+            return
+        if self._clock is not None:  # else no epoch was trained
+            last, step = self._recording.last_step, self._clock.step
+            # A fit that was interrupted within an epoch ends with what was complete.
+            moved = not self._clock.within_epoch and not self._observer.has_seen(self.model)
+            if last != step or moved:
+                self._snapshot(
+                    step if last is None else max(step, last + 1), self._clock.epoch, logs
+                )
+        self.close()
+
+    def snapshot(
+        self, step: int, *, epoch: float | None = None, logs: Mapping[str, Any] | None = None
+    ) -> dict[str, float]:
+        """Take a snapshot now, in a training loop of your own.
+
+        The first one starts the run, or goes on with the run in `log_dir`. Call `set_model` before,
+        and `close` at the end.
+
+        Args:
+            step: Number of the snapshot, above that of every earlier one; what it counts is yours.
+            epoch: Epochs completed; `step` if left out.
+            logs: Numbers to keep with it, such as the loss.
+
+        Returns:
+            Similarity of each layer to the snapshot before; empty for the first.
+
+        Raises:
+            RuntimeError: If there is no model.
+            ValueError: If the first snapshot shows that an argument is bad, see the class; or if
+                `step` is below 0. Later faults are warnings.
+            TypeError: If `step` is no integer.
+        """
+        if self.model is None:
+            raise RuntimeError(
+                "SVCCAMonitor has no model to look at. Call monitor.set_model(model) before "
+                "monitor.snapshot(step)."
+            )
+        if index(step) < 0:
+            raise ValueError(f"`step` counts from 0. Received: step={step}")
+        label = float(step if epoch is None else epoch)
+        if self._recording is None:
+            layers, seconds = self._begin("step")
+            assert self._recording is not None
+            self._recording.add(int(step), layers, epoch=label, logs=logs or {}, seconds=seconds)
+            self.similarities = self._recording.similarities
+        else:
+            self._snapshot(int(step), label, logs)
+        return dict(self.similarities)
+
+    def close(self) -> None:
+        """Compare every snapshot with the last one. `fit` does it itself; twice does no harm."""
+        if self._recording is None:
+            return
+        self._at_exit()
+        atexit.unregister(self._at_exit)
+        logger.info("%s, in %s", self._recording.cost(), self._recording.run.path)
+        self._recording = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _begin(self, unit: str) -> tuple[Snapshot, float]:
+        """Start or take up the run; factors of the layers now, and the seconds they took."""
         if not isinstance(self.probe, ProbeSet):
             self.probe = ProbeSet(self.probe)
         self._faults = Faults(self.on_error)
         kind = get_measure(self.measure)
         settings = kind.settings(self.measure_options)
-        self._schedule: Schedule = schedule.parse(self.snapshot_freq)
-        if self._capture is None or self._capture.model is not self.model:
-            self._capture = Capture(
-                self.model,
-                layers=self.layers,
-                representation=self.representation,
-                batch_size=self.batch_size,
-            )
-        started = time.perf_counter()
-        matrices = self._capture(self.probe)
-        with one_blas_thread():
-            initial = {
-                name: Subspace.from_activations(m, name=name) for name, m in matrices.items()
-            }
+        initial, seconds = self._observer.look(self.model, self.probe)
         for s in initial.values():
             kind.cut(s, settings)  # an option out of range raises now, not after an epoch
-        few = few_samples(initial, kind, self.measure_options)
-        facts = as_recorded(self._facts())
-        run = Run.create(
-            self.log_dir, self._capture.layer_info, self.probe, store=self.store, **facts
+        run = open_run(
+            self.log_dir,
+            self._observer.layer_info,
+            self.probe,
+            model=self.model.name,
+            measure=self.measure,
+            measure_options=self.measure_options,
+            step_unit=unit,
+            store=self.store,
         )
-        for key in ("measure", "measure_options", "step_unit"):
-            if run.facts.get(key, facts[key]) != facts[key]:
-                raise RunMismatchError(
-                    f"{run.path} holds a run with {key} {run.facts[key]!r}, but this monitor has "
-                    f"{facts[key]!r}. Nothing was changed; use another log_dir."
-                )
+        few = few_samples(initial, kind, self.measure_options)
         if few:
             warn(few)
+        self._claim = Claim(run)
         self._recording = Recording(run, self.measure, self.measure_options)
         if run.steps:
             self._recording.warn_if_moved(initial)
         # Read now, for a damaged file must raise before the first step.
         self._resumed_at = (run.steps[-1], run.epochs[-1]) if run.steps else None
-        self._initial: tuple[Snapshot, float] | None = (initial, time.perf_counter() - started)
-        self._underway = True
         # After an interruption Keras calls nothing, but an interpreter that exits calls this. It
         # holds on to the run alone: the model may go.
         atexit.unregister(self._at_exit)
         self._at_exit = partial(_compare_with_end, self._recording, self._faults)
         atexit.register(self._at_exit)
+        return initial, seconds
 
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Before the first step: write the snapshot that was taken then."""
-        self._epoch = epoch
-        if self._initial is not None:
-            layers, seconds = self._initial
-            self._initial = None
-            last_step, last_epoch = self._resumed_at or (0, 0.0)
-            # A `fit` that counts from 0 again goes on where the last one stopped.
-            self._epoch_offset = max(0, math.ceil(last_epoch) - epoch)
-            self._batches = last_step
-            if self._resumed_at is None:
-                step = epoch if self._schedule.unit == "epoch" else 0
-                self._add(step, float(epoch), {}, lambda: (layers, seconds))
-        self._batches_before_epoch = self._batches
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Take a snapshot if one is due after this batch."""
-        if self._schedule.unit != "batch":
+    def _scheduled(self, logs: Mapping[str, Any] | None) -> None:
+        """Take a snapshot that is due, unless it would take too much of the training time."""
+        assert self._clock is not None
+        if not self._overhead.allows_another():
+            if self._overhead.left_out == 1:
+                self._faults.say(self._overhead.explain(self._clock.step))
             return
-        # With steps_per_execution > 1 several batches end at once, and the last may be beyond the
-        # end of the epoch.
-        of_epoch = min(batch + 1, (self.params or {}).get("steps") or batch + 1)
-        done = self._batches_before_epoch + of_epoch
-        ended = range(self._batches + 1, done + 1)
-        self._batches = done
-        due = False
-        with self._faults.contained("the schedule", step=done):
-            due = any(map(self._schedule.due, ended))
-        if due:
-            self._snapshot(done, self._epoch_fraction(of_epoch), logs)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Take a snapshot if snapshots follow epochs, and add our numbers to the epoch's logs."""
-        if self._schedule.unit == "epoch":
-            done = epoch + 1 + self._epoch_offset
-            self._snapshot(done, float(done), logs)
-        known = [value for value in self.similarities.values() if math.isfinite(value)]
-        if logs is not None and known:
-            logs["svcca_mean"] = sum(known) / len(known)
-            logs["svcca_min"] = min(known)
-
-    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Compare every snapshot with the final one. Once: a second call does nothing."""
-        if not self._underway:
-            return
-        if self._initial is None:  # else no epoch was trained
-            if self._schedule.unit == "batch" and self._recording.last_step != self._batches:
-                self._snapshot(self._batches, self._epoch + 1.0 + self._epoch_offset, logs)
-            self._at_exit()
-        self._underway = False
-        atexit.unregister(self._at_exit)
-        logger.info("%s, in %s", self._recording.cost(), self._recording.run.path)
+        started = time.perf_counter()
+        self._snapshot(self._clock.step, self._clock.epoch, logs)
+        self._overhead.charge(time.perf_counter() - started)
 
     def _snapshot(self, step: int, epoch: float, logs: Mapping[str, Any] | None) -> None:
-        def capture() -> tuple[Snapshot, float]:
-            started = time.perf_counter()
-            return self._factorised(step), time.perf_counter() - started
+        def contained(name: str) -> AbstractContextManager[None]:
+            return self._faults.contained("the snapshot", step=step, layer=name)
 
-        self._add(step, epoch, logs or {}, capture)
+        def look() -> tuple[Snapshot, float]:
+            return self._observer.look(self.model, self.probe, of_layer=contained)
+
+        self._add(step, epoch, logs or {}, look)
 
     def _add(
         self,
@@ -224,44 +304,13 @@ class SVCCAMonitor(keras.callbacks.Callback):
         self.similarities = {}  # should this fail, old numbers must not pass for new ones
         with self._faults.contained("the snapshot", step=step):
             layers, seconds = capture()
+            assert self._recording is not None
             self._recording.add(step, layers, epoch=epoch, logs=logs, seconds=seconds)
             self.similarities = self._recording.similarities
 
-    def _factorised(self, step: int) -> Snapshot:
-        """Factors of every layer; one that went NaN is left out, with a warning."""
-        assert self._capture is not None
-        matrices = self._capture(self.probe)
-        layers = {}
-        with one_blas_thread():
-            for name, matrix in matrices.items():
-                with self._faults.contained("the snapshot", step=step, layer=name):
-                    layers[name] = Subspace.from_activations(matrix, name=name)
-        return layers
-
-    def _epoch_fraction(self, batches: int) -> float:
-        per_epoch = (self.params or {}).get("steps")
-        within = batches / per_epoch if per_epoch else 0.0
-        return self._epoch + self._epoch_offset + within
-
-    def _facts(self) -> dict[str, Any]:
-        return {
-            "model": self.model.name,
-            "measure": self.measure,
-            "measure_options": self.measure_options,
-            "step_unit": self._schedule.unit,
-            "versions": {
-                "svcca_monitor": version("svcca-monitor"),
-                "keras": keras.version(),
-                "backend": keras.backend.backend(),
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
-            "cost": {"seconds": [], "bytes": []},
-        }
-
 
 def _nothing_to_do() -> None:
-    pass
+    """Before the first run."""
 
 
 def _compare_with_end(recording: Recording, faults: Faults) -> None:

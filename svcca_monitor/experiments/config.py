@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from ..activations import REPRESENTATIONS, reduction
 from ..measures import MEASURES, get_measure
 from ..messages import nearest, unknown_name
+from ..schedule import parse as parse_frequency
 from ..subspace import Criterion
 
 
@@ -58,7 +59,8 @@ class MonitorConfig(_Section):
     layers: str | list[str] | None = None
     measure: str = "svcca"
     representation: str = "mean"
-    snapshot_freq: str | int = "epoch"
+    snapshot_freq: str | int | list[int] = "epoch"
+    max_overhead: float | None = Field(None, gt=0, le=1)
     explained_variance: float | None = Field(None, gt=0, le=1)
     criterion: Criterion | None = None
     dims: int | None = Field(None, ge=1)
@@ -80,9 +82,11 @@ class MonitorConfig(_Section):
 
     @field_validator("snapshot_freq")
     @classmethod
-    def _known_frequency(cls, value: str | int) -> str | int:
-        if value != "epoch" and not (isinstance(value, int) and value > 0):
-            raise ValueError(f"Expected 'epoch' or a number of batches. Received: {value!r}")
+    def _known_frequency(cls, value: str | int | list[int]) -> str | int | list[int]:
+        try:
+            parse_frequency(value)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
         return value
 
     @model_validator(mode="after")
@@ -179,7 +183,7 @@ def _explain(entry: Any, path: str | os.PathLike[str]) -> str:
     return f"Key {key!r} {where}: {message.rstrip('.')}.{received}"
 
 
-_ALTERNATIVES = ("str", "int", "list[str]", "dict[str,any]")
+_ALTERNATIVES = ("str", "int", "list[str]", "list[int]", "dict[str,any]")
 
 
 def _keys(sections: Sequence[str]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import keras
 
 from ..callbacks.monitor import SVCCAMonitor
+from ..callbacks.replay import replay as replay_checkpoints
 from ..files import write_atomically
 from ..probe import ProbeSet
+from ..run import Run
 from . import data, models
 from .config import Config
 
@@ -61,9 +63,7 @@ def train(
         raise FileExistsError(
             f"{folder} holds a run already. Choose another --log-dir, or remove that one."
         )
-    keras.utils.set_random_seed(config.seed)
-    dataset = data.load(config.data, seed=config.seed)
-    model = models.build(config.model, dataset.x_train.shape[1:], dataset.n_classes)
+    dataset, model = _data_and_model(config)
     optimizer = keras.optimizers.get(config.training.optimizer)
     if config.training.learning_rate is not None:
         optimizer.learning_rate = config.training.learning_rate
@@ -72,21 +72,7 @@ def train(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
-    monitor = SVCCAMonitor(
-        ProbeSet.sample(
-            dataset.x_test,
-            dataset.y_test,
-            size=config.monitor.probe_size,
-            seed=config.seed,
-            class_names=dataset.class_names,
-        ),
-        folder,
-        layers=config.monitor.layers,
-        measure=config.monitor.measure,
-        representation=config.monitor.representation,
-        snapshot_freq=config.monitor.snapshot_freq,
-        measure_options=config.monitor.measure_options,
-    )
+    monitor = SVCCAMonitor(_probe(config, dataset), folder, **_options(config))
 
     def keep_config(_: Any) -> None:
         write_atomically(folder / "config.yaml", config.to_yaml().encode())
@@ -105,6 +91,61 @@ def train(
         verbose=0,
     )
     return {name: float(values[-1]) for name, values in history.history.items()}
+
+
+def replay(
+    config: Config,
+    checkpoints: str,
+    log_dir: str | os.PathLike[str],
+    *,
+    steps: Sequence[int] | None = None,
+) -> Run:
+    """Make the run of a config whose weights were saved while it trained.
+
+    Args:
+        config: The experiment; what it says of training does not matter here.
+        checkpoints: A pattern of files.
+        log_dir: A directory without a run.
+        steps: Step of each file, in the order of their names; by default, from the names.
+
+    Raises:
+        FileNotFoundError: If no file matches.
+        CheckpointError: If a file is not of the config's model.
+    """
+    dataset, model = _data_and_model(config)
+    run = replay_checkpoints(
+        model, checkpoints, _probe(config, dataset), log_dir, steps=steps, **_options(config)
+    )
+    write_atomically(Path(log_dir) / "config.yaml", config.to_yaml().encode())
+    return run
+
+
+def _data_and_model(config: Config) -> tuple[data.Dataset, Any]:
+    keras.utils.set_random_seed(config.seed)
+    dataset = data.load(config.data, seed=config.seed)
+    return dataset, models.build(config.model, dataset.x_train.shape[1:], dataset.n_classes)
+
+
+def _probe(config: Config, dataset: data.Dataset) -> ProbeSet:
+    return ProbeSet.sample(
+        dataset.x_test,
+        dataset.y_test,
+        size=config.monitor.probe_size,
+        seed=config.seed,
+        class_names=dataset.class_names,
+    )
+
+
+def _options(config: Config) -> dict[str, Any]:
+    """What the config says of the monitor."""
+    return {
+        "layers": config.monitor.layers,
+        "measure": config.monitor.measure,
+        "representation": config.monitor.representation,
+        "snapshot_freq": config.monitor.snapshot_freq,
+        "measure_options": config.monitor.measure_options,
+        "max_overhead": config.monitor.max_overhead,
+    }
 
 
 class _Reporter(keras.callbacks.Callback):
