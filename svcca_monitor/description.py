@@ -72,7 +72,7 @@ class _Description(_Part):
     ids: list[Any] | None = None
     measure: str = "svcca"
     measure_options: dict[str, Any] = {}
-    step_unit: Literal["epoch", "batch"] = "epoch"
+    step_unit: Literal["epoch", "batch", "step"] = "epoch"
     cost: _Cost = _Cost()
     store: dict[str, Any] = {}
 
