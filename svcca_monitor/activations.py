@@ -264,12 +264,17 @@ def _along(size: int | None, dynamic: Any, places: np.ndarray, ops: Any) -> Any:
 
 def _of_those_that_count(mask: Any, places: np.ndarray, ops: Any) -> Any:
     """Steps (n, positions) at relative places among those where the mask (n, steps) is true."""
-    counts = ops.cumsum(ops.where(mask, 1, 0), axis=1)  # how many up to each step
+    counts = ops.cumsum(_cast(mask, "int32", ops), axis=1)  # how many up to each step
     total = counts[:, -1:]
     # The k-th step that counts is behind as many steps as have counted at most k.
-    wanted = ops.floor(places.astype("float32") * total)
+    wanted = ops.floor(ops.multiply(places.astype("float32"), _cast(total, "float32", ops)))
+    wanted = _cast(wanted, "int32", ops)
     index = ops.sum(ops.where(counts[:, None, :] <= wanted[:, :, None], 1, 0), axis=2)
     return ops.minimum(index, ops.shape(mask)[1] - 1)  # of an example without any, the last
+
+
+def _cast(x: Any, dtype: str, ops: Any) -> Any:
+    return x.astype(dtype) if isinstance(x, np.ndarray) else ops.cast(x, dtype)
 
 
 def _known(sizes: Iterable[int | None], name: str) -> tuple[int, ...]:

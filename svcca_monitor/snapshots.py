@@ -187,8 +187,9 @@ def _fault(factors: Factors, n_samples: int | None) -> str | None:
         return f"the shapes are {shapes}"
     if beside not in (0, k):  # 0: loadings were left out
         return f"the shapes are {shapes}"
-    if n_samples is not None and n != n_samples:
-        return f"there are {n} samples, but {n_samples} in the probe set"
+    # A sample of positions makes several rows of each example.
+    if n_samples is not None and n % n_samples:
+        return f"there are {n} samples, no multiple of the {n_samples} in the probe set"
     return None
 
 

@@ -108,7 +108,7 @@ class Capture:
             with borrowed_calls(self._layers, seen.record):
                 # In a stateless pass updates of seeds and statistics go nowhere.
                 self.model.stateless_call(trainable, non_trainable, inputs, **self._inference)
-            seen.finish()
+            seen.close()
 
         self._called(call, inputs, seen)
         if not self.layer_info:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -21,8 +22,7 @@ _HALF = ("float16", "bfloat16")
 class ForwardPass:
     """Makes a matrix of each output as the layers are called.
 
-    An output is reduced when the next layer returns: by then Keras has put its mask on it, and a
-    backend that runs as it goes can free the full feature maps.
+    Reduced at once, so that a backend that runs as it goes can free the full feature maps.
 
     Args:
         reductions: The representation of each path.
@@ -49,49 +49,51 @@ class ForwardPass:
         self._scope = scope
         self._here = scope()
         self._blocks = blocks
-        self._by_name: dict[str, Reduction] = {}
+        self._paths: dict[str, str] = {}
         self._calls: Counter[str] = Counter()
-        self._last: tuple[str, Any, Any] | None = None
-        self._reduced = True
+        self._last: Any = self  # the output of the last call
 
-    def record(self, path: str, layer: Any, output: Any) -> None:
-        """Take note of a call."""
+    def record(self, path: str, layer: Any, output: Any, masks: list[Any]) -> None:
+        """Take note of a call, and reduce its outputs."""
         self.called.add(path)
         if self._scope() != self._here:
             self.unreachable.add(path)
             return
-        within = self._last is not None and output is self._last[2]
-        if within and not self._blocks and is_block(layer):
+        if output is self._last and not self._blocks and is_block(layer):
             return
-        self.finish()
-        self._last, self._reduced = (path, layer, output), False
-
-    def finish(self) -> None:
-        """Reduce the last output."""
-        if self._last is None or self._reduced:
-            return
-        self._reduced = True
+        self._last = output
         try:
-            self._reduce(*self._last)
+            self._reduce(path, layer, output, masks)
         except Exception as error:
             self.fault = error
             raise
 
+    def close(self) -> None:
+        """Let go of layers that were called in a loop too.
+
+        Keras calls the cell of an RNN once outside, to learn its shapes.
+        """
+        inner = [name for name, path in self._paths.items() if path in self.unreachable]
+        for name in inner:
+            del self.matrices[name]
+        kept = (info for info in self.layer_info if info.name in self.matrices)
+        self.layer_info = [replace(info, depth=depth) for depth, info in enumerate(kept)]
+
     def reduction_of(self, name: str) -> Reduction:
         """The representation of an output, by its name."""
-        return self._by_name[name]
+        return self._reductions[self._paths[name]]
 
-    def _reduce(self, path: str, layer: Any, output: Any) -> None:
+    def _reduce(self, path: str, layer: Any, output: Any, masks: list[Any]) -> None:
         name = f"{path}:{self._calls[path]}" if self._calls[path] else path
         self._calls[path] += 1
         reduction = self._reductions[path]
-        for place, x in keras.tree.flatten_with_path(output):
+        for (place, x), mask in zip(keras.tree.flatten_with_path(output), masks, strict=True):
             if not is_activation(x):
                 continue
             # The first of several in a tuple has the layer's name, others their place or key.
             key = ".".join(map(str, (name, *place))) if any(p != 0 for p in place) else name
-            self._by_name[key] = reduction
-            self.matrices[key] = _matrix(key, layer, x, reduction)
+            self._paths[key] = path
+            self.matrices[key] = _matrix(key, layer, x, mask, reduction)
             info = LayerInfo(
                 name=key,
                 layer_class=type(layer).__name__,
@@ -104,15 +106,20 @@ class ForwardPass:
 
 @contextmanager
 def borrowed_calls(
-    layers: Mapping[str, Any], record: Callable[[str, Any, Any], None]
+    layers: Mapping[str, Any], record: Callable[[str, Any, Any, list[Any]], None]
 ) -> Iterator[None]:
-    """Within this context, every call of a layer is reported: `record(path, layer, output)`."""
+    """Within this context, calls are reported: `record(path, layer, output, masks)`."""
     borrowed: list[tuple[Any, Any]] = []
 
     def wrap(path: str, layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
         def recorded(*args: Any, **kwargs: Any) -> Any:
+            first = args[0] if args else next(iter(kwargs.values()), None)
+            # As Keras does, before the call: an attention takes the masks off its inputs.
+            mask = kwargs.get("mask")
+            if mask is None:
+                mask = keras.tree.map_structure(get_keras_mask, first)
             outputs = call(*args, **kwargs)
-            record(path, layer, outputs)
+            record(path, layer, outputs, _masks(layer, first, mask, outputs))
             return outputs
 
         return recorded
@@ -131,13 +138,23 @@ def borrowed_calls(
                 object.__setattr__(layer, "call", call)
 
 
+def _masks(layer: Any, inputs: Any, mask: Any, outputs: Any) -> list[Any]:
+    """The mask of each output: its own, or the one that Keras will put on it."""
+    own = [get_keras_mask(x) for x in keras.tree.flatten(outputs)]
+    if all(m is not None for m in own):
+        return own
+    computed = layer.compute_mask(inputs, mask)
+    given = [] if computed is None else keras.tree.flatten(computed)
+    given += [None] * (len(own) - len(given))
+    return [m if m is not None else g for m, g in zip(own, given, strict=False)]
+
+
 def is_activation(x: Any) -> bool:
     """Whether an output is of floating-point numbers with an axis beside the examples."""
     return hasattr(x, "dtype") and len(x.shape) >= 2 and keras.backend.is_float_dtype(x.dtype)
 
 
-def _matrix(name: str, layer: Any, x: Any, reduction: Reduction) -> Any:
-    mask = get_keras_mask(x)
+def _matrix(name: str, layer: Any, x: Any, mask: Any, reduction: Reduction) -> Any:
     if keras.backend.standardize_dtype(x.dtype) in _HALF:
         x = ops.cast(x, "float32")
     label = representation_name(reduction)

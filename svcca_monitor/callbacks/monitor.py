@@ -59,11 +59,13 @@ class SVCCAMonitor(keras.callbacks.Callback):
             training data; at least 5 to 10 for each feature of the widest layer.
         log_dir: Where to write; the same as for `keras.callbacks.TensorBoard` will do. Goes on with
             the run that it holds, if that has the same probe set and layers.
-        layers: Which layers: None for every one that computes; or names, globs, classes and
-            functions ``layer -> bool``, alone or in a list.
+        layers: Which layers: None for every one that computes; or names, globs, classes,
+            functions ``layer -> bool`` and sets of `callbacks.collections`, alone or in a list.
         measure: A name in `MEASURES`.
-        representation: `"mean"` over positions, `"flatten"`, or a function of a layer's output
-            that returns a matrix (n_samples, n_features).
+        representation: `"mean"` over positions; `"sample"`, the same positions of every layer;
+            `"flatten"`; `"fourier"`, the low frequencies; one of `activations` with options, such
+            as `Sample(positions=8)`; a function of a layer's output that returns a matrix
+            (n_samples, n_features); or a dict of these by names and globs of layers.
         snapshot_freq: `"epoch"`, a number of batches, a list of steps (numbers of batches), or a
             function ``batches -> bool`` such as `log_spaced(4)`. Steps count what this counts.
         measure_options: Options of the measure, such as `{"explained_variance": 0.95}`.
