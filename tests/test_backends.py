@@ -10,6 +10,7 @@ import pytest
 import zoo
 
 BACKENDS = ("tensorflow", "jax", "torch")
+FILES = ("each_backend.py", "each_backend_fits.py")
 # Half precision is rounded after each sum, whose order is the backend's own.
 TOLERANCE = {"dtypes mixed: float64, bfloat16, float32": 5e-3}
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -27,7 +28,7 @@ def run(backend, folder):
     # Threads of small products wait for each other, actively.
     one_thread = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "each_backend.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FILES],
         cwd=Path(__file__).parent,
         env={
             **{k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"},
