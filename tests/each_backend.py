@@ -101,8 +101,8 @@ def test_one_trace_serves_a_long_run_and_memory_stays_flat():
             gc.collect()
             sizes.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
-    # Of 100 snapshots. What the interpreter and torch keep of 300 calls is some 20 kB; a graph or an
-    # output that is kept at each would be far more.
+    # Of 100 snapshots. What the interpreter and torch keep of 300 calls is some 20 kB; a graph or
+    # an output that is kept at each would be far more.
     assert sizes[2] - sizes[1] < 50_000
     batches = 3
     assert len(traces) == (batches * 201 if BACKEND == "torch" else 1)  # torch runs as it goes
