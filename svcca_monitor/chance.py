@@ -88,7 +88,9 @@ def chance_level(measure: str, *, n_samples: int, dims_x: float, dims_y: float) 
     """Expected similarity of two independent views.
 
     Args:
-        measure: `"cca"` or `"svcca"` (limit for many samples, good to about 1/n_samples),
+        measure: `"cca"` or `"svcca"` (exact for one dimension of normal data; else the
+                limit for many of both, above simulation by some 0.05/√n_samples for two to ten
+                dimensions of n_samples ≫ dims, and by less than 1/n_samples for many),
             `"cca_r2"` or `"cka"` (exact means over permutations of the rows).
         n_samples: Rows of both views.
         dims_x: Dimensions of the first view: the rank, after the cut for `"svcca"`; for `"cka"`

@@ -32,7 +32,8 @@ class Measure:
         by_variance: Whether directions count by their variance, and noise for next to nothing.
         of_neurons: Whether the formula looks at the loadings too.
         of_kernels: The same from sums over both linear kernels, where it is a function of these.
-        cancels: Whether it subtracts large sums: these need double precision whatever came in.
+        in_double: Whether it needs double precision whatever came in, as it subtracts large sums or
+            tells equal correlations from others.
     """
 
     function: Callable[..., float]
@@ -47,7 +48,7 @@ class Measure:
     by_variance: bool = False
     of_neurons: bool = False
     of_kernels: Formula | None = None
-    cancels: bool = False
+    in_double: bool = False
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults, updated with what was given. TypeError for an option it does not take."""

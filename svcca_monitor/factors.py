@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .rounding import EPS64, SMALLEST, blocks, column_norms, noise_of_columns, rounding_noise
+from .rounding import (
+    EPS64,
+    SINGLE,
+    SMALLEST,
+    blocks,
+    column_norms,
+    noise_of_columns,
+    rounding_noise,
+    scaled_noise,
+)
 
 Array = NDArray[Any]
 
@@ -130,10 +139,12 @@ def by_gram(x: Array, *, eps: float, rtol: float | None = None, denoised: bool =
 def in_equal_scale(x: Array, *, eps: float, found: int) -> Factors | None:
     """Factors with all directions that show when each column is measured by its own size.
 
-    Rounding is relative to each number. Beside one column of huge numbers the others look like
-    its rounding, though their own is far smaller. None if that finds no more than `found`.
+    For activations in half precision: beside one column of huge numbers the others look like its
+    rounding, though they were rounded by far less. (In more, sums are rounded as coarsely as what
+    is stored, and a small column may be the noise of large ones that cancelled.) None if that
+    finds no more than `found`.
     """
-    if found >= min(len(x) - 1, x.shape[1]):
+    if eps <= SINGLE or found >= min(len(x) - 1, x.shape[1]):
         return None
     norms = column_norms(x)
     alive = (x != x[:1]).any(axis=0)
@@ -142,7 +153,7 @@ def in_equal_scale(x: Array, *, eps: float, found: int) -> Factors | None:
         return None
     centred, mean = centre(x)
     scaled = centred[:, alive] / sizes
-    noise = noise_of_columns(np.ones(len(sizes)), len(x), eps)
+    noise = scaled_noise(sizes, len(x), eps)
     tall = scaled if len(sizes) <= len(x) else scaled.conj().T
     squares = np.linalg.eigvalsh(tall.conj().T @ tall)
     if np.count_nonzero(squares > max(noise, GRAM_NOISE * squares[-1] ** 0.5) ** 2) <= found:

@@ -156,8 +156,11 @@ class GramMatrices:
     def _warn_of_lost(self, name: str, gram: Gram, least: float) -> None:
         """Warn if features may be missing that are less than `least` or the rounding of another."""
         norms = np.sqrt(gram.squares)
-        least = max(least, gram.eps * float(gram.stored.max()))
-        rounding = ROUNDINGS * gram.eps * gram.stored
+        if gram.eps > SINGLE:  # as `factors.in_equal_scale` would find them in memory
+            least = max(least, gram.eps * float(gram.stored.max()))
+            rounding = ROUNDINGS * gram.eps * gram.stored
+        else:
+            rounding = np.full_like(norms, gram.noise())
         small = np.count_nonzero((norms > rounding) & (gram.stored <= least))
         if small:
             warn(

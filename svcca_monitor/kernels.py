@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .factors import centre
 from .parallel import in_parallel
-from .precision import Coarse, product_dtype
+from .precision import Coarse, dominated, product_dtype
 from .rounding import SINGLE, noise_of_columns
 
 Array = NDArray[Any]
@@ -154,7 +154,7 @@ def kernel_grid(
     columns: Sequence[Weighted],
     *,
     mirrored: bool,
-    cancels: bool = True,
+    in_double: bool = True,
 ) -> Array:
     """All pairs of some measure; nan where a layer is constant.
 
@@ -163,14 +163,17 @@ def kernel_grid(
         rows: Layers of the rows.
         columns: Layers of the columns.
         mirrored: Whether these are the same.
-        cancels: Whether the formula subtracts large sums.
+        in_double: Whether the formula needs double precision.
     """
     layers = [*rows] if mirrored else [*rows, *columns]
     operations = cost(layers[0].n_samples, sum(x.rank for x in layers)) if layers else 0.0
 
     def weighted(layer: Weighted) -> Array:
         x = layer.weighted()
-        return x.astype(product_dtype(x.dtype, layers, operations, cancels=cancels), copy=False)
+        dtype = product_dtype(x.dtype, layers, operations, in_double=in_double)
+        if dtype == x.dtype or dominated(np.einsum("ij,ij->i", x, x.conj()).real):
+            return x
+        return x.astype(dtype)
 
     def varying(side: Sequence[Weighted]) -> dict[int, Array]:
         found = {i: layer for i, layer in enumerate(side) if layer.rank}

@@ -305,6 +305,7 @@ MEASURES: dict[str, Measure] = {
         symmetric=False,
         reference="Morcos et al. 2018, arXiv:1806.05759",
         of_neurons=True,
+        in_double=True,
     ),
     "cka": Measure(
         linear_cka,
@@ -329,7 +330,7 @@ MEASURES: dict[str, Measure] = {
         chance=unbiased_mean,
         lowest=float("-inf"),
         of_kernels=kernels.debiased_alignment,
-        cancels=True,
+        in_double=True,
     ),
     "rsa": Measure(
         rsa,
@@ -340,7 +341,7 @@ MEASURES: dict[str, Measure] = {
         by_variance=True,
         reference="Kriegeskorte et al. 2008, doi:10.3389/neuro.06.004.2008",
         of_kernels=kernels.correlation_of_entries,
-        cancels=True,
+        in_double=True,
     ),
     "pls": Measure(
         pls,

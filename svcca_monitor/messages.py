@@ -19,7 +19,8 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, where: str = 
     names = list(known)
     place = f" {where}" if where else ""
     hint = nearest(str(name), names)
-    return f"Unknown {kind} {name!r}{place}.{hint} Expected one of: {', '.join(names)}."
+    there = f"Expected one of: {', '.join(names)}." if names else "It takes none."
+    return f"Unknown {kind} {name!r}{place}.{hint} {there}"
 
 
 def warn(message: str) -> None:

@@ -12,7 +12,7 @@ from .factors import GRAM_NOISE, centre, thin_svd
 from .measures import MEASURES
 from .messages import unknown_name, warn
 from .pairs import rescaled
-from .rounding import noise_of_columns
+from .rounding import noise_of_columns, scaled_noise
 from .subspace import Array, Subspace
 
 # Debiasing takes away as much as there was: what is left below this share of it is rounding.
@@ -181,7 +181,7 @@ class Moments(Stream):
         alive, sizes = squares > SMALLEST**2, self._stored(name)
         scale = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=alive)
         values, vectors = _roots(products * np.outer(scale, scale))
-        noise = noise_of_columns(np.ones(np.count_nonzero(alive)), self.n_samples, self._eps[name])
+        noise = scaled_noise(sizes[alive], self.n_samples, self._eps[name])
         kept = values > max(noise, GRAM_NOISE * float(values[0]))
         if np.count_nonzero(kept) <= found:
             return None

@@ -13,7 +13,7 @@ from .definition import Measure
 from .kernels import cost as kernel_cost
 from .kernels import kernel_grid
 from .parallel import in_parallel
-from .precision import product_dtype, rounded
+from .precision import dominated, product_dtype, rounded
 from .preparation import (
     Layers,
     centred_layers,
@@ -64,7 +64,7 @@ class Sides:
                 self.rows,
                 self.columns,
                 mirrored=self.mirrored,
-                cancels=self.kind.cancels,
+                in_double=self.kind.in_double,
             )
         grid = np.full((len(self.rows), len(self.columns)), np.nan)
         at = [
@@ -107,14 +107,16 @@ class Sides:
     def _rounded(self, layers: list[Subspace]) -> list[Array]:
         """Bases in the precision that the cross products need."""
         both = self.rows + self.columns
-        dtype = product_dtype(
-            np.result_type(*(s.basis for s in both)),
-            both,
-            self._operations,
-            cancels=self.kind.cancels,
-        )
+        double = np.result_type(*(s.basis for s in both))
+        dtype = product_dtype(double, both, self._operations, in_double=self.kind.in_double)
+        if dtype != double and any(dominated(self._of_samples(s)) for s in both if s.rank):
+            dtype = double
         costs = [float(s.basis.size) for s in layers]
         return in_parallel(lambda s: rounded(s.basis, dtype), layers, costs)
+
+    def _of_samples(self, s: Subspace) -> Array:
+        """How much of a layer each sample is, in the eyes of the measure."""
+        return s.gram_diagonal if self.kind.by_variance else np.sum(np.abs(s.basis) ** 2, axis=1)
 
     @property
     def _operations(self) -> float:
@@ -245,7 +247,7 @@ def all_pairs(
             column_names, right = centred_layers(columns, "columns")
         check_together(row_names + column_names, left + right)
         mirrored = columns is None
-        grid = kernel_grid(formula, left, right, mirrored=mirrored, cancels=kind.cancels)
+        grid = kernel_grid(formula, left, right, mirrored=mirrored, in_double=kind.in_double)
         if np.isnan(grid).any():
             name_undefined(kind, row_names + column_names, [*left, *right])
         return grid

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -39,15 +40,49 @@ def in_parallel(
     if inside or min(cores, len(items)) < 2 or sum(costs) < WORTH_IT:
         return [function(item) for item in items]
     order = sorted(range(len(items)), key=lambda i: -costs[i])
-    with (
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(cores, initializer=_enter) as pool,
-    ):
+    with one_blas_thread(), ThreadPoolExecutor(cores, initializer=_enter) as pool:
         try:
             futures = {i: pool.submit(function, items[i]) for i in order}
         except RuntimeError:  # an interpreter that exits starts no thread any more
             return [function(item) for item in items]
         return [futures[i].result() for i in range(len(items))]
+
+
+class _OneThread:
+    """The number of BLAS threads is the whole process's, and calls of several threads overlap."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+
+    def enter(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._limits = threadpool_limits(1, user_api="blas")
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:  # the last one puts back what the first one found
+                self._limits.restore_original_limits()
+
+
+_blas = _OneThread()
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Within this context, linear algebra of NumPy and SciPy runs in the calling thread alone.
+
+    A monitor shares the machine with training: where a core is busy, threads of one matrix product
+    wait for each other, actively, and what takes a second can take half a minute.
+    """
+    _blas.enter()
+    try:
+        yield
+    finally:
+        _blas.leave()
 
 
 def _enter() -> None:

@@ -13,6 +13,8 @@ Array = NDArray[Any]
 # Below this many floating-point operations in all, what single precision saves is not worth the
 # digits: small grids and single pairs of layers have them all.
 WORTH_IT = 2e9
+# Where one sample is more than this share of a layer, its rounding is that of the similarity.
+SHARE = 0.05
 # Samples that are turned at a time: blocks that stay near the processor take half the time.
 BLOCK = 64
 
@@ -26,7 +28,7 @@ class Coarse(Protocol):
 
 
 def product_dtype(
-    dtype: np.dtype[Any], layers: Iterable[Coarse], operations: float, *, cancels: bool
+    dtype: np.dtype[Any], layers: Iterable[Coarse], operations: float, *, in_double: bool
 ) -> np.dtype[Any]:
     """`dtype`, or its single precision where that serves for products of these layers.
 
@@ -37,11 +39,16 @@ def product_dtype(
         dtype: What the layers are held in.
         layers: All that take part.
         operations: Floating-point operations of all products.
-        cancels: Whether the measure subtracts large sums.
+        in_double: Whether the measure needs double precision.
     """
-    if cancels or operations < WORTH_IT or not all(layer.coarse for layer in layers):
+    if in_double or operations < WORTH_IT or not all(layer.coarse for layer in layers):
         return dtype
     return np.dtype(np.complex64 if dtype.kind == "c" else np.float32)
+
+
+def dominated(squares: Array) -> bool:
+    """Whether one sample is too large a part of a layer, from the squared norms of all."""
+    return bool(squares.max() > SHARE * squares.sum())
 
 
 def rounded(basis: Array, dtype: np.dtype[Any]) -> Array:

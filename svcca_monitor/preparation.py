@@ -100,8 +100,8 @@ def name_undefined(kind: Measure, names: list[str], layers: Sequence[Weighted]) 
     if formula is None:
         return
     nothing = []
-    for name, layer in dict(zip(names, layers, strict=True)).items():
-        if layer.rank:
+    for name, layer in zip(names, layers, strict=True):
+        if layer.rank and name not in nothing:
             own = own_sums(layer)
             if np.isnan(formula(own, own, own)):
                 nothing.append(name)

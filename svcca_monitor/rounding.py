@@ -42,6 +42,16 @@ def noise_of_columns(norms: Array, n_samples: int, eps: float) -> float:
     return eps * max(ROUNDINGS * spread, ROUNDINGS_OF_A_COLUMN) * largest
 
 
+def scaled_noise(norms: Array, n_samples: int, eps: float) -> float:
+    """The same of columns that are scaled to a norm of 1 each.
+
+    Each number was rounded by its own size when it was stored, but came of sums that were rounded
+    before, in single precision for activations in less: by a part of the largest column at worst.
+    """
+    summed = (SINGLE if eps >= SINGLE else EPS64) * float(norms.max())
+    return noise_of_columns(1.0 + summed / eps / norms, n_samples, eps)
+
+
 def column_norms(x: Array) -> Array:
     """Norms of the columns as they were stored, in double precision."""
     largest = max(map(_largest, blocks(x))) or 1.0

@@ -93,15 +93,23 @@ TABLE = {
     "callbacks.faults": (set(), {"messages"}),
     "callbacks.history": ({"numpy"}, {"measures", "subspace"}),
     "callbacks.recording": (
-        {"numpy", "threadpoolctl"},
-        {"measures", "messages", "run", "subspace", "tensorboard.board", "callbacks.history"},
+        {"numpy"},
+        {
+            "measures",
+            "messages",
+            "parallel",
+            "run",
+            "subspace",
+            "tensorboard.board",
+            "callbacks.history",
+        },
     ),
     "callbacks.clock": (set(), {"schedule"}),
     "callbacks.overhead": (set(), set()),
     "callbacks.observation": (
         set(),
         {
-            *("activations probe run subspace".split()),
+            *("activations parallel probe run subspace".split()),
             *("callbacks.capture callbacks.recording callbacks.selection".split()),
         },
     ),

@@ -22,7 +22,7 @@ def spread(*, seed=0):
 
 @pytest.mark.parametrize("measure", ["cca", "cca_r2", "svcca", "pwcca"])
 @pytest.mark.parametrize(
-    ("scale", "dtype"), [(1e9, float), (2.0**30, np.float32), (2.0**9, ml_dtypes.bfloat16)]
+    ("scale", "dtype"), [(1e9, float), (2.0**10, np.float32), (2.0**9, ml_dtypes.bfloat16)]
 )
 def test_one_neuron_of_huge_activations_does_not_hide_the_others(scale, dtype, measure):
     whole = {name: x.astype(dtype) for name, x in with_an_outlier(scale).items()}

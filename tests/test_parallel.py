@@ -1,10 +1,11 @@
 """Work in threads gives what it gives without."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from svcca_monitor import parallel, permutation_test, similarity_grid, similarity_intervals
 
@@ -75,3 +76,12 @@ def test_tests_and_intervals_are_the_same_in_threads(two_cores, monkeypatch, mea
     monkeypatch.setattr(parallel, "WORTH_IT", 0.0)
     for threaded, expected in zip(found(), serial, strict=True):
         np.testing.assert_allclose(threaded, expected, atol=1e-12)
+
+
+def test_calls_that_overlap_put_the_threads_of_blas_back():
+    layers = np.random.default_rng(0).normal(size=(6, 1000, 128)).astype(np.float32)
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda _: similarity_grid(layers, measure="cka"), range(12)))
+        assert blas_threads() == before

@@ -47,7 +47,7 @@ def test_rounded_products_of_rounded_layers_are_good_to_1e_6(
     monkeypatch.setattr(precision, "WORTH_IT", np.inf)
     exact = similarity_grid(given, given, measure=measure)
     np.testing.assert_allclose(grid, exact, rtol=0, atol=1e-6)
-    expected = DOUBLE if MEASURES[measure].cancels else SINGLE
+    expected = DOUBLE if MEASURES[measure].in_double else SINGLE
     assert {np.dtype(expected)} == set(dtypes[: len(dtypes) // 2])
     assert set(dtypes[len(dtypes) // 2 :]) == {np.dtype(DOUBLE)}
 
@@ -110,3 +110,30 @@ def test_real_and_complex_layers_meet_in_every_precision(at_any_size):
         a, b = x.astype(dtype), (y + 1j * y[:, ::-1] ** 2).astype(np.result_type(dtype, 1j))
         grid = similarity_grid([a, b], measure="cca")
         assert grid[0, 1] == pytest.approx(oracle.mean_cca(a.astype(DOUBLE), b), abs=1e-6)
+
+
+def grids(layers, measure):
+    return [
+        similarity_grid([x.astype(d) for x in layers], measure=measure) for d in (np.float32, float)
+    ]
+
+
+@pytest.mark.parametrize("measure", ["cka", "pls", "procrustes", "svcca", "cca"])
+def test_one_dominating_sample_costs_no_digits(measure):
+    rng = np.random.default_rng(0)
+    layers = rng.normal(size=(14, 10_000, 48)).astype(np.float32)
+    layers[:, 3] += 1e4 * rng.normal(size=(14, 48)).astype(np.float32)
+    single, double = grids(layers, measure)
+    np.testing.assert_allclose(single, double, atol=2e-7)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_layers_that_share_a_part_have_their_ties_in_pwcca_of_single_precision(symmetric):
+    rng = np.random.default_rng(2)
+    skip = np.maximum(rng.normal(size=(2000, 64)), 0) * np.logspace(0, -2, 64)
+    own = np.maximum(rng.normal(size=(16, 2000, 64)), 0) * 0.5
+    mix = rng.normal(size=(16, 128, 128)).astype(np.float32) / 11
+    layers = [np.hstack([skip, o]).astype(np.float32) @ m for o, m in zip(own, mix, strict=True)]
+    options = {"measure": "pwcca", "symmetric": symmetric}
+    one = similarity_grid(layers[:1], layers[1:2], **options)
+    assert similarity_grid(layers, **options)[0, 1] == pytest.approx(one[0, 0], abs=1e-7)

@@ -11,11 +11,12 @@ from operator import is_
 from typing import Any
 
 from ..activations import Representation
+from ..parallel import one_blas_thread
 from ..probe import ProbeSet
 from ..run import LayerInfo
 from ..subspace import Subspace
 from .capture import Capture
-from .recording import Snapshot, one_blas_thread
+from .recording import Snapshot
 from .selection import Selection
 
 # Larger weights stay on the device: what changes a model changes its biases and norms as well.

@@ -7,25 +7,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from ..measures import get_measure, similarity_grid
 from ..messages import warn
+from ..parallel import one_blas_thread
 from ..run import Run
 from ..subspace import Subspace
 from ..tensorboard.board import Board
 from .history import History
 
 Snapshot = dict[str, Subspace]
-
-
-def one_blas_thread() -> threadpool_limits:
-    """Within this context, linear algebra of NumPy and SciPy runs in the calling thread alone.
-
-    A monitor shares the machine with training: where a core is busy, threads of one matrix product
-    wait for each other, actively, and what takes a second can take half a minute.
-    """
-    return threadpool_limits(1, user_api="blas")
 
 
 class Recording:
