@@ -80,12 +80,13 @@ def live_steps(run):
     return [event.step for event in accumulator.Tensors("svcca/layers")]
 
 
-def faults(run, before):
+def faults(run, before, unshown=1):
     """What a kill spoiled: sentences; none if everything is whole.
 
     Args:
         run: The run that is left.
         before: Steps that it had when the killed process began.
+        unshown: Snapshots at the end that may have been written and not yet shown.
     """
     found = []
     steps = run.steps
@@ -99,8 +100,7 @@ def faults(run, before):
     shown = live_steps(run)
     if shown != sorted(set(shown)):
         found.append(f"TensorBoard has steps {shown}")
-    # All but the last, which may have been written and not yet shown.
-    if not set(steps[:-1]) <= set(shown) <= set(steps):
+    if not set(steps[:-unshown]) <= set(shown) <= set(steps):
         found.append(f"TensorBoard has {len(shown)} of {len(steps)} steps")
     return found
 

@@ -53,7 +53,7 @@ def test_set_reaches_every_level_and_creates_what_is_missing():
             "monitor.representation=flaten",
             "Unknown representation 'flaten'. Did you mean 'flatten'",
         ),
-        ("monitor.snapshot_freq=batch", "Expected 'epoch' or a number of batches"),
+        ("monitor.snapshot_freq=batch", "Expected 'epoch', a number of batches"),
         ("monitor.layers=3", r"'layers' in \[monitor\]"),
         ("data.name=", r"'name' in \[data\]"),
         ("seed", "--set takes section.key=value. Received: 'seed'"),

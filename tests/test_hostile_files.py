@@ -276,7 +276,10 @@ def opens_or_is_refused(run, payload):
         ({"n_samples": 13}, "12 labels for 13 examples"),
         ({"cost": {"seconds": ["1"]}}, r"cost\.seconds\.0: Input should be a valid number"),
         ({"store": {"dtype": "float8"}}, "Unknown dtype 'float8' of `store`"),
-        ({"step_unit": "eon"}, "step_unit: Input should be 'epoch' or 'batch'. Received: 'eon'"),
+        (
+            {"step_unit": "eon"},
+            "step_unit: Input should be 'epoch', 'batch' or 'step'. Received: 'eon'",
+        ),
     ],
 )
 def test_an_absurd_field_is_named_with_what_came_and_the_way_out(run, change, message):

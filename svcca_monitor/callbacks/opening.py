@@ -6,7 +6,7 @@ import os
 import platform
 import uuid
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import keras
@@ -46,7 +46,7 @@ def open_run(
             "measure_options": dict(measure_options),
             "step_unit": step_unit,
             "versions": {
-                "svcca_monitor": version("svcca-monitor"),
+                "svcca_monitor": _own_version(),
                 "keras": keras.version(),
                 "backend": keras.backend.backend(),
                 "numpy": np.__version__,
@@ -84,3 +84,11 @@ class Claim:
                 f"Another SVCCAMonitor writes in {self._run.path} too. Give each monitor a log_dir "
                 "of its own, such as logs/x/train and logs/x/validation."
             )
+
+
+def _own_version() -> str:
+    """Of this package; a source tree may be used without being installed."""
+    try:
+        return version("svcca-monitor")
+    except PackageNotFoundError:
+        return "unknown"
