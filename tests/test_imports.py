@@ -104,10 +104,11 @@ TABLE = {
             "callbacks.history",
         },
     ),
+    "callbacks.ending": (set(), {"callbacks.faults", "callbacks.recording"}),
     "callbacks.clock": (set(), {"schedule"}),
     "callbacks.overhead": (set(), set()),
     "callbacks.observation": (
-        set(),
+        {"numpy"},
         {
             *("activations parallel probe run subspace".split()),
             *("callbacks.capture callbacks.recording callbacks.selection".split()),
@@ -118,12 +119,12 @@ TABLE = {
         {"keras"},
         {
             *("activations measures messages probe sample_size schedule store".split()),
-            *("callbacks.clock callbacks.faults callbacks.observation".split()),
+            *("callbacks.clock callbacks.ending callbacks.faults callbacks.observation".split()),
             *("callbacks.opening callbacks.overhead callbacks.recording".split()),
             "callbacks.selection",
         },
     ),
-    "callbacks.replay": ({"keras"}, {"probe", "run", "callbacks.monitor"}),
+    "callbacks.replay": ({"keras", "numpy"}, {"probe", "run", "callbacks.monitor"}),
     "tensorboard.__init__": (set(), set()),
     # Pillow comes with matplotlib and writes the one-pixel-a-cell pane.
     "tensorboard.summary": ({"tensorboard", "numpy", "PIL"}, set()),

@@ -54,6 +54,57 @@ def test_a_layer_that_goes_nan_is_left_out_and_named(fit, probe, tmp_path):
     assert np.isnan(tensors(run)[0]["svcca/layers"][1][4]).all()
 
 
+def test_a_representation_that_fails_within_a_compiled_graph_is_told_with_layer_and_step(
+    fit, probe, tmp_path
+):
+    import tensorflow as tf
+
+    largest = tf.Variable(1e9)
+
+    def bounded(x):
+        tf.debugging.assert_less(tf.reduce_max(tf.abs(x)), largest, message="too large")
+        return x
+
+    class Narrow(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                largest.assign(0.0)
+
+    monitor = SVCCAMonitor(probe, tmp_path, representation={"hidden": bounded})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        _, history = fit(Narrow(), monitor, epochs=4)
+    assert len(history.history["loss"]) == 4
+    assert Run(tmp_path).steps == [0, 1]
+    [message] = [str(w.message) for w in caught]
+    assert "could not finish the snapshot of step 2" in message
+    assert "too large" in message
+    assert "hidden" in message
+
+
+def test_a_representation_that_fails_as_the_graph_is_made_again_is_told_with_layer_and_step(
+    small_net, probe, tmp_path
+):
+    broken = []
+
+    def picky(x):
+        if broken:
+            raise RuntimeError("no more")
+        return x
+
+    monitor = SVCCAMonitor(probe, tmp_path, representation={"hidden": picky, "logits": picky})
+    with monitor:
+        monitor.set_model(small_net())
+        monitor.snapshot(0)
+        broken.append(True)
+        monitor.set_model(small_net(seed=1))  # another model is another graph
+        with pytest.warns(
+            UserWarning, match="snapshot of step 7: .* failed on layer 'hidden', .*: no more"
+        ) as caught:
+            monitor.snapshot(7)
+    assert len(caught) == 1
+
+
 def test_a_fault_before_the_first_step_raises(fails_before_the_first_step, probe, tmp_path):
     (tmp_path / "file").write_text("in the way")
     fails_before_the_first_step(SVCCAMonitor(probe, tmp_path / "file"), OSError, "file")
@@ -144,7 +195,7 @@ def test_warnings_beside_a_snapshot_meet_the_filters_of_the_user(fit, probe, tmp
     monitor = SVCCAMonitor(probe, tmp_path, snapshot_freq=noisy)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=__name__)
         fit(monitor, epochs=1)
     assert caught == []
     with warnings.catch_warnings(record=True) as caught:

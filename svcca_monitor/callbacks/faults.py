@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 import warnings
 from collections.abc import Hashable, Iterator
@@ -82,7 +83,7 @@ class Faults:
             return
         self._said.add(key)
         try:
-            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno)
+            warnings.warn_explicit(w.message, w.category, w.filename, w.lineno, _module(w.filename))
         except Warning as error:
             if self.on_error == "raise":
                 raise
@@ -96,6 +97,14 @@ def _sentence(what: str, step: int, layer: str | None, error: Exception) -> str:
         f"SVCCAMonitor could not finish {what} of step {step}: "
         f"{type(error).__name__}: {error}. Training goes on."
     )
+
+
+def _module(filename: str) -> str | None:
+    """Name of the module in a file, by which filters may go."""
+    for name, module in list(sys.modules.items()):
+        if getattr(module, "__dict__", {}).get("__file__") == filename:
+            return name
+    return None
 
 
 def _kind(error: Exception) -> tuple[Any, ...]:

@@ -44,7 +44,7 @@ class ForwardPass:
         self.called: set[str] = set()
         self.unreachable: set[str] = set()
         self.fault: Exception | None = None
-        """What went wrong in making a matrix, and not in the model."""
+        """What went wrong in making a matrix, and not in the model; its `layer` is the path."""
         self._reductions = reductions
         self._scope = scope
         self._here = scope()
@@ -65,6 +65,7 @@ class ForwardPass:
         try:
             self._reduce(path, layer, output, masks)
         except Exception as error:
+            error.layer = path  # type: ignore[attr-defined]
             self.fault = error
             raise
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
-import logging
 import math
 import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from functools import partial
 from operator import index
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -25,14 +22,13 @@ from ..sample_size import few_samples
 from ..schedule import Frequency
 from ..store import Store
 from .clock import Clock
+from .ending import Ending
 from .faults import Faults
 from .observation import Observer
 from .opening import Claim, open_run
 from .overhead import Overhead
 from .recording import Recording, Snapshot
 from .selection import Selection
-
-logger = logging.getLogger("svcca_monitor")
 
 
 class SVCCAMonitor(keras.callbacks.Callback):
@@ -127,7 +123,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
             layers=layers, representation=representation, batch_size=batch_size
         )
         self._recording: Recording | None = None
-        self._at_exit: Callable[[], None] = _nothing_to_do
+        self._ending: Ending | None = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Check everything that can be wrong, and look at the model before the first step."""
@@ -229,10 +225,9 @@ class SVCCAMonitor(keras.callbacks.Callback):
         """Compare every snapshot with the last one. `fit` does it itself; twice does no harm."""
         if self._recording is None:
             return
-        self._at_exit()
-        atexit.unregister(self._at_exit)
-        logger.info("%s, in %s", self._recording.cost(), self._recording.run.path)
-        self._recording = None
+        assert self._ending is not None
+        self._ending.make()
+        self._recording = self._ending = None
 
     def __enter__(self) -> Self:
         return self
@@ -269,11 +264,9 @@ class SVCCAMonitor(keras.callbacks.Callback):
             self._recording.warn_if_moved(initial)
         # Read now, for a damaged file must raise before the first step.
         self._resumed_at = (run.steps[-1], run.epochs[-1]) if run.steps else None
-        # After an interruption Keras calls nothing, but an interpreter that exits calls this. It
-        # holds on to the run alone: the model may go.
-        atexit.unregister(self._at_exit)
-        self._at_exit = partial(_compare_with_end, self._recording, self._faults)
-        atexit.register(self._at_exit)
+        if self._ending is not None:  # of a fit that was interrupted
+            self._ending.give_up()
+        self._ending = Ending(self._recording, self._faults)
         return initial, seconds
 
     def _scheduled(self, logs: Mapping[str, Any] | None) -> None:
@@ -309,12 +302,3 @@ class SVCCAMonitor(keras.callbacks.Callback):
             assert self._recording is not None
             self._recording.add(step, layers, epoch=epoch, logs=logs, seconds=seconds)
             self.similarities = self._recording.similarities
-
-
-def _nothing_to_do() -> None:
-    """Before the first run."""
-
-
-def _compare_with_end(recording: Recording, faults: Faults) -> None:
-    with faults.contained("the comparison with the end", step=recording.last_step or 0):
-        recording.finish()

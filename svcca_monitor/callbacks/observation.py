@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from operator import is_
 from typing import Any
 
+import numpy as np
+
 from ..activations import Representation
 from ..parallel import one_blas_thread
 from ..probe import ProbeSet
@@ -97,5 +99,5 @@ def _digest(model: Any) -> str:
     digest = hashlib.sha256()
     for variable in model.weights:
         if math.prod(variable.shape) <= _SMALL:
-            digest.update(variable.numpy().tobytes())
+            digest.update(np.asarray(variable).tobytes())
     return digest.hexdigest()
