@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Literal
 
 Due = Callable[[int], bool]
 # What `snapshot_freq=` takes.
-Frequency = str | int | Iterable[int] | Due
+Frequency = str | int | Iterable[int] | Mapping[str, int] | Due
 
 _EXPECTED = (
     "Expected 'epoch', a number of batches, a list of steps, or a function of the step such as "
@@ -36,10 +36,11 @@ def parse(snapshot_freq: Frequency) -> Schedule:
 
     Args:
         snapshot_freq: `"epoch"`; a number of batches; steps, each a number of completed batches;
-            or a function of the number of completed batches such as `log_spaced(4)`.
+            or a function of the number of completed batches such as `log_spaced(4)`, which a file
+            can say as `{"log_spaced": 4}`.
 
     Raises:
-        ValueError: For another string, a number below 1, or a list of steps with none or a
+        ValueError: For another string or dict, a number below 1, or a list of steps with none or a
             negative one.
         TypeError: For anything else, and for a function that does not take one number.
     """
@@ -52,6 +53,13 @@ def parse(snapshot_freq: Frequency) -> Schedule:
     if callable(snapshot_freq):
         _require_one_argument(snapshot_freq)
         return Schedule("batch", snapshot_freq)
+    if isinstance(snapshot_freq, Mapping):
+        if list(snapshot_freq) != ["log_spaced"] or not _is_number(snapshot_freq["log_spaced"]):
+            raise ValueError(
+                f"Unknown snapshot_freq {dict(snapshot_freq)!r}. The one schedule that a dict "
+                'names is {"log_spaced": n}, n snapshots between a step and ten times that step.'
+            )
+        return Schedule("batch", log_spaced(snapshot_freq["log_spaced"]))
     if isinstance(snapshot_freq, Iterable):
         return Schedule("batch", at(snapshot_freq))
     raise TypeError(f"`snapshot_freq` cannot be {snapshot_freq!r}. {_EXPECTED}")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from svcca_monitor import Run, learning_dynamics
@@ -37,6 +38,65 @@ def test_a_second_run_of_a_config_gets_a_place_of_its_own(tmp_path):
     done = call("run", PROJECT / "configs/digits.yaml", *sets, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert Run(tmp_path / "logs/digits-2").steps == [0, 1]
+
+
+MLP = ["--set", "model.name=mlp", "--set", "model.parameters={units: [12]}"]
+
+
+@pytest.fixture
+def saved_weights(digits, tmp_path):
+    """Weights of three epochs in ckpt/, and the mean logits on the test digits that each gives."""
+    from svcca_monitor.experiments import config, models
+
+    model = models.build(config.ModelConfig(name="mlp", parameters={"units": [12]}), (8, 8, 1), 10)
+    (tmp_path / "ckpt").mkdir()
+    means = {}
+    for epoch in (1, 2, 10):
+        for layer in model.layers[1:]:
+            layer.bias.assign(layer.bias + 1.0)
+        model.save_weights(tmp_path / f"ckpt/epoch-{epoch}.weights.h5")
+        means[epoch] = model.predict(digits[2], verbose=0).mean(axis=0)
+    return means
+
+
+def test_replay_makes_the_run_of_saved_weights(saved_weights, tmp_path):
+    done = call(
+        *("replay", PROJECT / "configs/digits.yaml", *MLP),
+        *("--checkpoints", "ckpt/*.weights.h5", "--log-dir", "logs/replayed"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "bottom-up index" in done.stdout
+    assert done.stdout.splitlines()[-1] == "Run in logs/replayed."
+    run = Run(tmp_path / "logs/replayed")
+    assert run.steps == [1, 2, 10]
+    assert run.layers == ["fc1", "logits"]
+    assert (tmp_path / "logs/replayed/config.yaml").exists()
+    for step, mean in saved_weights.items():  # the probe set is all test digits
+        np.testing.assert_allclose(run.snapshot(step)["logits"].mean, mean, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "settings", "message"),
+    [
+        ("nothing/*.h5", MLP, "No checkpoint matches 'nothing/*.h5'"),
+        ("ckpt/*.weights.h5", [], "cannot be loaded into model 'convnet'"),
+        ("ckpt/*", ["--set", "monitor.layers=fc9", *MLP], "Layer 'fc9' not found"),
+        ("made/svcca/run.json", MLP, "is no file of weights by its name"),
+    ],
+)
+def test_what_cannot_be_replayed_is_a_sentence(
+    saved_weights, made_run, tmp_path, pattern, settings, message
+):
+    made_run()
+    done = call(
+        *("replay", PROJECT / "configs/digits.yaml", *settings, "--checkpoints", pattern),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "logs").exists()
 
 
 def test_show_prints_the_table_and_saves_the_pictures(trained, tmp_path):

@@ -53,7 +53,17 @@ def test_set_reaches_every_level_and_creates_what_is_missing():
             "monitor.representation=flaten",
             "Unknown representation 'flaten'. Did you mean 'flatten'",
         ),
-        ("monitor.snapshot_freq=batch", "Expected 'epoch', a number of batches"),
+        ("monitor.snapshot_freq=batch", "Expected 'epoch', a number of batches, a list of steps"),
+        ("monitor.snapshot_freq=[3, -1]", "lists the step -1; steps count from 0"),
+        (
+            "monitor.snapshot_freq={log_space: 4}",
+            "The one schedule that a dict names is .*log_spaced",
+        ),
+        ("monitor.snapshot_freq={log_spaced: 0}", "`per_decade` must be at least 1"),
+        ("monitor.representation={c1: flaten}", "'flaten'. Did you mean 'flatten'"),
+        ("monitor.store={dim: 8}", "Unknown bound 'dim' of `store`. Did you mean 'dims'"),
+        ("monitor.store={keep: 1}", "`keep` of `store` must be"),
+        ("monitor.max_overhead=2", r"'max_overhead' in \[monitor\] .*less than or equal to 1"),
         ("monitor.layers=3", r"'layers' in \[monitor\]"),
         ("data.name=", r"'name' in \[data\]"),
         ("seed", "--set takes section.key=value. Received: 'seed'"),
@@ -64,6 +74,22 @@ def test_set_reaches_every_level_and_creates_what_is_missing():
 def test_a_wrong_key_or_value_is_named_with_the_way_out(override, message):
     with pytest.raises(config.ConfigError, match=message):
         config.load(DIGITS, [override])
+
+
+def test_schedules_stores_and_representations_by_layer_can_be_written_and_read_back(tmp_path):
+    settings = config.load(
+        DIGITS,
+        [
+            "monitor.snapshot_freq={log_spaced: 4}",
+            "monitor.representation={c1: flatten, 'fc*': mean}",
+            "monitor.store={dims: 8, dtype: float16, keep: log}",
+            "monitor.max_overhead=0.02",
+        ],
+    )
+    assert settings.monitor.snapshot_freq == {"log_spaced": 4}
+    assert settings.monitor.representation == {"c1": "flatten", "fc*": "mean"}
+    (tmp_path / "again.yaml").write_text(settings.to_yaml())
+    assert config.load(tmp_path / "again.yaml") == settings
 
 
 def test_options_that_the_measure_does_not_take_are_refused():

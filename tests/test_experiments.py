@@ -99,6 +99,36 @@ def test_every_key_of_a_config_reaches_the_training(tmp_path, monkeypatch):
     assert [r.epoch_ended for r in reports] == [False, False, False, True]
 
 
+def test_lists_and_dicts_of_a_config_reach_the_monitor(tmp_path):
+    def monitored(name, *overrides):
+        settings = config.load(
+            CONFIGS / "digits.yaml",
+            [
+                *("model.name=mlp", "model.parameters={units: [6, 5]}", "data.train_size=96"),
+                *("training.epochs=2", "training.batch_size=8", "monitor.probe_size=60"),
+                *overrides,
+            ],
+        )
+        train.train(settings, tmp_path / name)
+        return Run(tmp_path / name)
+
+    listed = monitored("listed", "monitor.snapshot_freq=[2, 9]", "monitor.store={dims: 2}")
+    assert listed.steps == [0, 2, 9, 24]
+    assert all(s.basis.shape[1] <= 2 for s in listed.snapshot(9).values())
+    spaced = monitored(
+        "spaced",
+        "monitor.snapshot_freq={log_spaced: 2}",
+        "monitor.representation={'fc*': flatten}",
+    )
+    assert spaced.steps == [0, 1, 3, 10, 24]
+    assert [info.representation for info in spaced.layer_info] == ["flatten", "flatten", "mean"]
+    with pytest.warns(UserWarning, match="leaves out snapshots .* max_overhead=1e-09"):
+        sparse = monitored("sparse", "monitor.max_overhead=1.0e-9", "monitor.snapshot_freq=4")
+    assert len(sparse.steps) < 7
+    with pytest.raises(ValueError, match="'fc9', which is none of the monitored layers"):
+        monitored("wrong", "monitor.representation={fc9: flatten}")
+
+
 def test_data_that_cannot_be_had_is_explained(npz, tmp_path, monkeypatch):
     path, arrays = npz
     with pytest.raises(ValueError, match="Unknown data 'digit'. Did you mean 'digits'"):

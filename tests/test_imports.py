@@ -139,7 +139,7 @@ TABLE = {
     "experiments.names": (set(), set()),
     "experiments.config": (
         {"pydantic", "yaml"},
-        {"activations", "measures", "messages", "schedule", "subspace"},
+        {"activations", "measures", "messages", "schedule", "store", "subspace"},
     ),
     "experiments.data": (
         {"numpy", "keras", "sklearn"},

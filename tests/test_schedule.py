@@ -57,12 +57,20 @@ def test_a_number_of_numpy_is_a_number():
         ([1, 2.5], TypeError, "lists the step 2.5"),
         ([True], TypeError, "lists the step True"),
         (lambda: True, TypeError, r"a function of one number, the step. Received: <lambda>\(\)"),
+        ({"every": 3}, ValueError, r"The one schedule that a dict names is \{\"log_spaced\": n\}"),
+        ({"log_spaced": "4"}, ValueError, "The one schedule that a dict names"),
         (lambda step, logs: True, TypeError, r"Received: <lambda>\(step, logs\)"),
     ],
 )
 def test_what_is_no_schedule_is_refused(freq, error, match):
     with pytest.raises(error, match=match):
         schedule.parse(freq)
+
+
+def test_a_dict_says_what_log_spaced_does():
+    given, expected = schedule.parse({"log_spaced": 3}), log_spaced(3)
+    assert given.unit == "batch"
+    assert [given.due(n) for n in range(200)] == [expected(n) for n in range(200)]
 
 
 def test_log_spaced_needs_a_snapshot_a_decade():

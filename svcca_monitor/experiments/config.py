@@ -8,12 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from ..activations import REPRESENTATIONS, reduction
+from ..activations import REPRESENTATIONS
 from ..measures import MEASURES, get_measure
 from ..messages import nearest, unknown_name
 from ..schedule import parse as parse_frequency
+from ..store import Store
 from ..subspace import Criterion
 
 
@@ -58,9 +67,13 @@ class MonitorConfig(_Section):
     probe_size: int = Field(1024, ge=2)
     layers: str | list[str] | None = None
     measure: str = "svcca"
-    representation: str = "mean"
-    snapshot_freq: str | int | list[int] = "epoch"
+    representation: str | dict[str, str] = "mean"
+    """For all layers, or by names and globs of layers."""
+    snapshot_freq: str | int | list[int] | dict[str, int] = "epoch"
+    """`epoch`, a number of batches, a list of steps, or `{log_spaced: 4}`."""
     max_overhead: float | None = Field(None, gt=0, le=1)
+    store: dict[str, Any] | None = None
+    """Bounds of what stays on disk: `dims`, `dtype` and `keep`."""
     explained_variance: float | None = Field(None, gt=0, le=1)
     criterion: Criterion | None = None
     dims: int | None = Field(None, ge=1)
@@ -74,17 +87,20 @@ class MonitorConfig(_Section):
 
     @field_validator("representation")
     @classmethod
-    def _known_representation(cls, name: str) -> str:
-        if name not in REPRESENTATIONS:
-            raise ValueError(unknown_name("representation", name, REPRESENTATIONS))
-        reduction(name)
-        return name
+    def _known_representation(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        for name in value.values() if isinstance(value, dict) else (value,):
+            if name not in REPRESENTATIONS:
+                raise ValueError(unknown_name("representation", name, REPRESENTATIONS))
+        return value
 
-    @field_validator("snapshot_freq")
+    @field_validator("snapshot_freq", "store")
     @classmethod
-    def _known_frequency(cls, value: str | int | list[int]) -> str | int | list[int]:
+    def _known_choice(cls, value: Any, field: ValidationInfo) -> Any:
         try:
-            parse_frequency(value)
+            if field.field_name == "snapshot_freq":
+                parse_frequency(value)
+            elif value is not None:
+                Store.of(value)
         except TypeError as error:
             raise ValueError(str(error)) from error
         return value
@@ -183,7 +199,15 @@ def _explain(entry: Any, path: str | os.PathLike[str]) -> str:
     return f"Key {key!r} {where}: {message.rstrip('.')}.{received}"
 
 
-_ALTERNATIVES = ("str", "int", "list[str]", "list[int]", "dict[str,any]")
+_ALTERNATIVES = (
+    "str",
+    "int",
+    "list[str]",
+    "list[int]",
+    "dict[str,any]",
+    "dict[str,int]",
+    "dict[str,str]",
+)
 
 
 def _keys(sections: Sequence[str]) -> list[str]:
