@@ -130,6 +130,28 @@ def show(
                 console.print(f"Saved {file}", highlight=False, markup=False, soft_wrap=True)
 
 
+@app.command()
+def report(
+    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Log directories.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The HTML file.", dir_okay=False)
+    ] = Path("report.html"),
+    most_steps: Annotated[
+        int, typer.Option(help="Snapshots of a run that are shown, evenly spaced.")
+    ] = 100,
+) -> None:
+    """Write the view of the TensorBoard tab on RUNs as one HTML file, to open or send."""
+    with _readable_errors():
+        from .report import write_report
+        from .run import Run
+
+        file = write_report([Run(path) for path in paths], output, most_steps=most_steps)
+        size = file.stat().st_size / 1e6
+        Console().print(
+            f"Saved {file} ({size:.1f} MB)", highlight=False, markup=False, soft_wrap=True
+        )
+
+
 def _print_convergence(
     console: Console, opened: Run, *, measure: str | None, reference: str
 ) -> None:

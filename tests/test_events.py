@@ -2,18 +2,13 @@
 
 import io
 import json
-import re
-import subprocess
-import sys
-import time
-import urllib.parse
-import urllib.request
 
 import numpy as np
 import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.compat.proto import summary_pb2
+from tensorboard_server import serving, until
 
 from svcca_monitor import Run, learning_dynamics
 from svcca_monitor.tensorboard import events, summary
@@ -49,6 +44,7 @@ def test_a_tensor_carries_its_numbers_and_says_what_they_are():
         "measure": "svcca",
         "layers": ["a", "b", "c"],
         "chance": [0.1, None, None],
+        "n_samples": None,
     }
 
 
@@ -87,54 +83,14 @@ def test_the_comparison_with_the_end_replaces_the_one_before(tmp_path):
         assert loaded(tmp_path) == [(step, "final/a") for step in range(end)]
 
 
-@pytest.fixture
-def tensorboard_of():
-    """Starts a TensorBoard on loopback; gives a function that asks it for JSON or bytes."""
-    processes = []
-
-    def start(log_dir, *options):
-        server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir)),
-                *("--host", "127.0.0.1", "--port", "0", *options),
-            ],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(server)
-        for line in server.stderr:
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)", line):
-                break
-        else:
-            raise AssertionError("TensorBoard did not start")
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-        def ask(route, **query):
-            url = f"http://127.0.0.1:{found.group(1)}/data/plugin/{route}"
-            with opener.open(f"{url}?{urllib.parse.urlencode(query)}", timeout=30) as answer:
-                raw = answer.read()
-            return json.loads(raw) if "json" in answer.headers["Content-Type"] else raw
-
-        return ask
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "TensorBoard did not load the run"
-        time.sleep(0.2)
-
-
 @pytest.mark.parametrize("load_fast", ["true", "false"])
-def test_a_real_tensorboard_shows_a_real_run(trained, tensorboard_of, load_fast):
+def test_a_real_tensorboard_shows_a_real_run(trained, load_fast):
     log_dir, _ = trained
-    run = Run(log_dir)
-    ask = tensorboard_of(log_dir, f"--load_fast={load_fast}")
+    with serving(log_dir, f"--load_fast={load_fast}") as server:
+        check_what_is_shown(Run(log_dir), server.ask)
+
+
+def check_what_is_shown(run, ask):
     until(lambda: "svcca_final/logits" in ask("scalars/tags").get("svcca", {}))
     tags = set(ask("scalars/tags")["svcca"])
     assert tags == {f"svcca_{k}/{n}" for k in ("convergence", "final") for n in run.layers}

@@ -133,7 +133,19 @@ TABLE = {
         {"tensorboard", "numpy"},
         {"tensorboard.summary", "tensorboard.events"},
     ),
+    # TensorBoard loads these two, in its own process; Werkzeug is what its routes are made of.
+    "tensorboard.loader": ({"tensorboard"}, {"tensorboard.plugin"}),
+    "tensorboard.plugin": (
+        {"tensorboard", "numpy", "werkzeug"},
+        {"tensorboard.frames", "tensorboard.loader"},
+    ),
+    "tensorboard.frames": ({"numpy"}, set()),
     "plots": ({"matplotlib", "numpy", "xarray"}, {"dynamics", "run"}),
+    # The page is that of the tab, and so is the form of its numbers.
+    "report": (
+        {"numpy"},
+        {"files", "measures", "run", "settling", "subspace", "tensorboard.frames"},
+    ),
     "display": ({"rich", "numpy", "xarray"}, set()),
     "experiments.__init__": (set(), set()),
     "experiments.names": (set(), set()),
@@ -165,7 +177,7 @@ TABLE = {
     "cli": (
         {"typer", "rich"},
         {
-            *("run dynamics settling plots display".split()),
+            *("run dynamics settling plots display report".split()),
             *("experiments.config experiments.train".split()),
         },
     ),

@@ -30,6 +30,8 @@ def test_what_is_published_is_what_the_run_gives(fit, probe, tmp_path):
     found, order = tensors(run)
     per_layer = {f"svcca_{kind}/{name}" for kind in ("convergence", "final") for name in LAYERS}
     assert set(found) == per_layer | {
+        "svcca/epoch",
+        "svcca/dims",
         "svcca/layers",
         "svcca/history",
         "svcca/final",

@@ -37,7 +37,7 @@ class Recording:
         self._settings = self._kind.settings(options)
         self._cost: dict[str, list[float]] = {"steps": [], "seconds": [], "bytes": []}
         self._cost.update(run.facts.get("cost", {}))
-        self._board = Board(run.path, measure, run.layers)
+        self._board = Board(run.path, measure, run.layers, run.facts.get("n_samples"))
         self._history = History(run.layers)
         steps = run.steps
         self.last_step: int | None = steps[-1] if steps else None
@@ -118,7 +118,15 @@ class Recording:
             pane = self._pane(cut, cut)
         if history.shape[1]:
             self.similarities = dict(zip(self.run.layers, history[:, -1].tolist(), strict=True))
-        self._board.snapshot(step, pane, history, chance=self._chance(cut), first=first)
+        self._board.snapshot(
+            step,
+            pane,
+            history,
+            chance=self._chance(cut),
+            first=first,
+            epoch=self.run.header(step)["epoch"],
+            dims=self._dims(cut),
+        )
 
     def _final_panes(self, steps: list[int], end: Snapshot) -> Iterator[tuple[int, np.ndarray]]:
         for step in steps:
@@ -131,6 +139,13 @@ class Recording:
         """What each layer would score against an independent layer of its own size."""
         return [
             self._kind.chance_of(cut[name], cut[name]) if name in cut else None
+            for name in self.run.layers
+        ]
+
+    def _dims(self, cut: Snapshot) -> list[float]:
+        """What chance depends on; nan for a layer that was left out of the snapshot."""
+        return [
+            float(getattr(cut[name], self._kind.dims)) if name in cut else np.nan
             for name in self.run.layers
         ]
 

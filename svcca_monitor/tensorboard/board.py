@@ -21,11 +21,13 @@ class Board:
         directory: TensorBoard's run directory.
         measure: Name of the measure.
         layers: Names of the layers, in the order of the model.
+        n_samples: Rows of the activations, if known.
     """
 
     directory: Path
     measure: str
     layers: Sequence[str]
+    n_samples: int | None = None
     _writer: EventWriter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,6 +41,8 @@ class Board:
         *,
         chance: Sequence[float | None],
         first: bool,
+        epoch: float | None = None,
+        dims: Sequence[float] | None = None,
     ) -> None:
         """Publish a snapshot as it arrives.
 
@@ -49,8 +53,14 @@ class Board:
                 was not compared.
             chance: What each layer would score against an independent one of its size, if known.
             first: Whether the run begins here; then the layout of the charts goes along.
+            epoch: Epochs completed; a viewer without it counts in steps.
+            dims: Dimensions of each layer that chance depends on, which change as it trains.
         """
         values = [summary.chart_layout()] if first else []
+        if epoch is not None:
+            values.append(self._tensor(summary.EPOCH_TAG, np.array([epoch]), chance))
+        if dims is not None:
+            values.append(self._tensor(summary.DIMS_TAG, np.array(dims), chance))
         values.append(self._tensor(summary.LAYERS_TAG, pane, chance))
         if history.shape[1]:
             values.append(self._tensor(summary.HISTORY_TAG, history, chance))
@@ -87,4 +97,11 @@ class Board:
     def _tensor(
         self, tag: str, values: np.ndarray, chance: Sequence[float | None]
     ) -> Summary.Value:
-        return summary.tensor(tag, values, measure=self.measure, layers=self.layers, chance=chance)
+        return summary.tensor(
+            tag,
+            values,
+            measure=self.measure,
+            layers=self.layers,
+            chance=chance,
+            n_samples=self.n_samples,
+        )

@@ -17,6 +17,7 @@ from tensorboard.plugins.scalar import metadata as scalar
 PLUGIN_NAME = "svcca"
 CONTENT_VERSION = 1
 LAYERS_TAG, HISTORY_TAG, FINAL_TAG = "svcca/layers", "svcca/history", "svcca/final"
+EPOCH_TAG, DIMS_TAG = "svcca/epoch", "svcca/dims"
 PANE_TAG = "svcca/pane"
 CONVERGENCE_PREFIX, FINAL_PREFIX = "svcca_convergence", "svcca_final"
 
@@ -44,15 +45,17 @@ def tensor(
     measure: str,
     layers: Sequence[str],
     chance: Sequence[float | None],
+    n_samples: int | None = None,
 ) -> Summary.Value:
-    """A matrix for the tab, as float32.
+    """Numbers for the tab, as float32.
 
     Args:
         tag: Its name.
-        values: Matrix whose rows are the layers.
+        values: Matrix or vector; its rows are the layers, but for the epoch of a step.
         measure: Name of the measure.
         layers: Names of the layers.
         chance: What each layer would score against an independent layer of its own size, if known.
+        n_samples: Rows of the activations, on which chance depends.
     """
     known = [None if level is None or not np.isfinite(level) else level for level in chance]
     content = {
@@ -60,6 +63,7 @@ def tensor(
         "measure": measure,
         "layers": list(layers),
         "chance": known,
+        "n_samples": n_samples,
     }
     metadata = SummaryMetadata(
         data_class=summary_pb2.DATA_CLASS_TENSOR,

@@ -1,0 +1,151 @@
+// The data model: a run has tags, a tag has frames; what views show is worked out here.
+
+import { chanceLevel } from "./chance.js";
+
+/** A layer has settled from the epoch after which it never falls below this (settling.py). */
+export const CONVERGED = 0.9;
+export const TAGS = ["layers", "epoch", "dims", "final", "history"];
+
+export class Run {
+  constructor(name, description) {
+    this.name = name;
+    this.frames = Object.fromEntries(TAGS.map((tag) => [tag, []]));
+    Object.assign(this, { version: 0, steps: [], epochs: [] });
+    this.describe(description);
+  }
+
+  describe({ layers, measure, n_samples }) {
+    Object.assign(this, { layers, measure, samples: n_samples });
+  }
+
+  /** Add frames of a tag, or replace them all. */
+  add(tag, frames, replace) {
+    this.frames[tag] = replace ? frames : this.frames[tag].concat(frames);
+    this.version++;
+    this.steps = this.frames.layers.map((frame) => frame.step);
+    this.byStep = Object.fromEntries(
+      TAGS.map((name) => [name, new Map(this.frames[name].map((frame) => [frame.step, frame]))]),
+    );
+    this.epochs = this.steps.map((step) => this.byStep.epoch.get(step)?.at(0, 0) ?? step);
+    this.levels = new Map();
+  }
+
+  /** Whether every step has been compared with the last one. */
+  get finished() {
+    const last = this.frames.layers.at(-1);
+    return Boolean(last) && this.byStep.final.has(last.step);
+  }
+
+  /** Snapshots that TensorBoard left out: each history counts those before it. */
+  get missing() {
+    const last = this.frames.history.at(-1);
+    return last ? Math.max(0, last.columns + 1 - this.frames.layers.length) : 0;
+  }
+
+  /** Index of the last snapshot at or before an epoch; the first, if there is none. */
+  indexAt(epoch) {
+    let found = 0;
+    this.epochs.forEach((e, k) => {
+      if (e <= epoch + 1e-9) found = k;
+    });
+    return found;
+  }
+
+  /** Chance level of layer i at one step against layer j at another. */
+  chance(i, step, j, other) {
+    const [here, there] = [this.byStep.dims.get(step), this.byStep.dims.get(other)];
+    if (!here || !there) return NaN;
+    return chanceLevel(this.measure, this.samples, here.at(i, 0), there.at(j, 0));
+  }
+
+  /** A pane: `{frame, step, other, value(i, j), chance(i, j)}`; null while it is not there. */
+  pane(index, mode, adjusted) {
+    const step = this.steps[index];
+    const frame = this.byStep?.[mode === "end" ? "final" : "layers"].get(step);
+    if (!frame) return null;
+    const other = mode === "end" ? this.steps.at(-1) : step;
+    const dims = [step, other].map((s) => this.byStep.dims.get(s));
+    const known = dims.every(Boolean);
+    const chance = (i, j) =>
+      known
+        ? chanceLevel(this.measure, this.samples, dims[0].at(i, 0), dims[1].at(j, 0))
+        : NaN;
+    const value = adjusted
+      ? this.adjuster(step, other, (i, j) => frame.at(i, j), chance)
+      : (i, j) => frame.at(i, j);
+    return { frame, step, other, value, chance, raw: (i, j) => frame.at(i, j) };
+  }
+
+  /** Layer i at snapshot k against itself at a reference: {value, other: the step compared with}. */
+  self(i, k, reference) {
+    const last = this.steps.length - 1;
+    if (reference === "final" && this.finished) {
+      const frame = this.byStep.final.get(this.steps[k]);
+      return { value: frame ? frame.at(i, i) : NaN, other: this.steps[last] };
+    }
+    const named = { final: last, previous: k - 1, initial: 0 }[reference];
+    const other = named ?? this.indexAt(reference);
+    return other < 0 ? { value: NaN } : { value: this.between(i, k, other), other: this.steps[other] };
+  }
+
+  /** Layer i at snapshot k against itself at snapshot l: the later one has the comparison. */
+  between(i, k, l) {
+    const [early, late] = k < l ? [k, l] : [l, k];
+    if (early === late) return this.frames.layers[k]?.at(i, i) ?? NaN;
+    const history = this.byStep.history.get(this.steps[late]);
+    const column = this.ordinal(early);
+    return history && column < history.columns ? history.at(i, column) : NaN;
+  }
+
+  /** Place of a snapshot among all that were taken, those left out by sampling included. */
+  ordinal(k) {
+    return this.byStep.history.get(this.steps[k])?.columns ?? k;
+  }
+
+  /** Layers × snapshots against a reference, as rows of numbers. */
+  curves(reference, adjusted) {
+    return this.layers.map((_, i) =>
+      this.steps.map((step, k) => {
+        const { value, other } = this.self(i, k, reference);
+        return adjusted ? rescaled(value, this.chance(i, step, i, other)) : value;
+      }),
+    );
+  }
+
+  /** For each layer: epoch from which it stays at CONVERGED, its area under the curve, its chance. */
+  settled(adjusted) {
+    const last = this.steps.length - 1;
+    const span = this.epochs[last] - this.epochs[0];
+    return this.curves("final", adjusted).map((curve, i) => {
+      let below = -1;
+      let area = 0;
+      curve.forEach((value, k) => {
+        if (!(value >= CONVERGED)) below = k;
+        if (k) area += ((value + curve[k - 1]) / 2) * (this.epochs[k] - this.epochs[k - 1]);
+      });
+      return {
+        epoch: Number.isFinite(curve[last]) && below < last ? this.epochs[below + 1] : NaN,
+        area: span > 0 ? area / span : NaN,
+        chance: this.chance(i, this.steps[last], i, this.steps[last]),
+      };
+    });
+  }
+
+  adjuster(step, other, raw, chance) {
+    const n = this.layers.length;
+    const key = `${step} ${other}`;
+    if (!this.levels.has(key)) {
+      const table = new Float32Array(n * n);
+      for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) table[i * n + j] = chance(i, j);
+      if (this.levels.size > 20) this.levels.clear();
+      this.levels.set(key, table);
+    }
+    const table = this.levels.get(key);
+    return (i, j) => rescaled(raw(i, j), table[i * n + j]);
+  }
+}
+
+/** So that chance is 0 and identity 1. */
+export function rescaled(value, chance) {
+  return chance < 1 ? (value - chance) / (1 - chance) : NaN;
+}

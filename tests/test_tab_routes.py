@@ -1,0 +1,210 @@
+"""What TensorBoard answers for the tab, asked over HTTP."""
+
+import json
+import random
+import subprocess
+import sys
+import urllib.parse
+
+import numpy as np
+import pytest
+from tab_frames import decode
+from tensorboard_server import serving, until
+
+from svcca_monitor import Run, learning_dynamics, pane
+from svcca_monitor.tensorboard import frames
+
+PREFIX = "/data/plugin/svcca"
+
+
+@pytest.fixture(scope="module", params=["true", "false"])
+def server(request, trained):
+    with serving(trained[0], f"--load_fast={request.param}") as server:
+        until(lambda: "svcca/final" in server.ask("svcca/tags").get("svcca", {}).get("tags", {}))
+        yield server
+
+
+def test_a_run_with_data_gets_a_tab_and_tags(server, trained):
+    listing = json.loads(server.open("/data/plugins_listing")[2])
+    assert listing["svcca"]["enabled"]
+    assert listing["svcca"]["tab_name"] == "SVCCA"
+    run = Run(trained[0])
+    described = server.ask("svcca/tags")["svcca"]
+    kinds = ("layers", "history", "final", "epoch", "dims")
+    assert described["tags"] == {f"svcca/{kind}": run.steps[-1] for kind in kinds}
+    assert described["layers"] == run.layers
+    assert described["measure"] == "svcca"
+    assert described["n_samples"] == run.facts["n_samples"]
+
+
+def test_frames_are_the_numbers_of_the_run_at_every_step(server, trained):
+    run = Run(trained[0])
+    now, head = decode(server.ask("svcca/frames", run="svcca", tag="svcca/layers"))
+    assert head["triangle"]
+    assert list(now) == run.steps
+    end, head = decode(server.ask("svcca/frames", run="svcca", tag="svcca/final"))
+    assert not head["triangle"]
+    for step in run.steps[1::2]:
+        np.testing.assert_allclose(now[step], pane(run, step, step), atol=1e-5)
+        np.testing.assert_allclose(end[step], pane(run, step), atol=1e-5)
+    epochs, _ = decode(server.ask("svcca/frames", run="svcca", tag="svcca/epoch"))
+    assert [float(frame[0, 0]) for frame in epochs.values()] == run.epochs
+    past, _ = decode(server.ask("svcca/frames", run="svcca", tag="svcca/history"))
+    initial = learning_dynamics(run, reference="initial")
+    for step, frame in past.items():
+        np.testing.assert_allclose(frame[:, 0], initial.sel(step=step), atol=1e-5)
+
+
+def test_frames_come_in_parts(server, trained):
+    steps = Run(trained[0]).steps
+    query = {"run": "svcca", "tag": "svcca/layers"}
+    first, head = decode(server.ask("svcca/frames", **query, limit=2))
+    assert list(first) == steps[:2]
+    assert head["rest"] == len(steps) - 2
+    rest, head = decode(server.ask("svcca/frames", **query, since=steps[1]))
+    assert list(rest) == steps[2:]
+    assert head["rest"] == 0
+    assert decode(server.ask("svcca/frames", **query, since=steps[-1]))[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "sentence"),
+    [
+        ("/frames", 400, "`run` is needed, once"),
+        ("/frames?run=svcca", 400, "`tag` is needed, once"),
+        ("/frames?run=svcca&run=x&tag=svcca/layers", 400, "`run` is needed, once"),
+        (
+            "/frames?run=nope&tag=svcca/layers",
+            404,
+            "No run 'nope' with SVCCA data. There are: svcca",
+        ),
+        ("/frames?run=svcca&tag=nope", 404, "has no tag 'nope'. It has: svcca/dims"),
+        ("/frames?run=svcca&tag=svcca/layers&since=x", 400, "`since` is a whole number"),
+        ("/frames?run=svcca&tag=svcca/layers&since=1e3", 400, "`since` is a whole number"),
+        ("/frames?run=svcca&tag=svcca/layers&limit=-1", 400, "`limit` is a whole number"),
+        ("/frames?run=svcca&tag=svcca/layers&since=" + "9" * 400, 400, "a whole number"),
+        ("/secret.js", 404, "There is nothing at '/secret.js'. Files: /"),
+        ("/plugin.py", 404, "There is nothing at"),
+        ("/..%2fplugin.py", 404, "There is nothing at"),
+        ("/%2e%2e/plugin.py", 404, "There is nothing at"),
+        ("/static/index.js", 404, "There is nothing at"),
+        ("//etc/passwd", 404, ""),
+    ],
+)
+def test_what_is_asked_wrongly_gets_a_sentence(server, path, code, sentence):
+    status, headers, body = server.open(PREFIX + path)
+    assert status == code
+    assert sentence in body.decode()
+    assert headers["Content-Type"].startswith("text/")
+
+
+@pytest.mark.parametrize("route", ["/tags", "/frames", "/index.js", "/nothing"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_only_reading_is_possible(server, route, method):
+    status, headers, body = server.open(PREFIX + route, method)
+    assert status == 405
+    assert headers["Allow"] == "GET, HEAD"
+    assert f"GET only. Received: {method}." in body.decode()
+
+
+def test_scripts_are_served_as_scripts(server):
+    status, headers, body = server.open(f"{PREFIX}/index.js")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/javascript")
+    assert b"export function render" in body or b"export async function render" in body
+
+
+def test_nothing_that_is_asked_makes_the_server_fail(server):
+    rng = random.Random(0)
+    pieces = [
+        "svcca",
+        "svcca/layers",
+        "..",
+        "%00",
+        "\x00",
+        "'",
+        "<img>",
+        "ü",
+        "-1",
+        "9" * 30,
+        "[]",
+        "",
+    ]
+    for _ in range(150):
+        query = [
+            (rng.choice(["run", "tag", "since", "limit", "x"]), rng.choice(pieces))
+            for _ in range(rng.randrange(5))
+        ]
+        route = rng.choice(
+            ["/frames", "/frames/", "/tags", "/index.js", "/x", "/../x", "/%ff", "/%00"]
+        )
+        status, _, body = server.open(f"{PREFIX}{route}?{urllib.parse.urlencode(query)}")
+        assert status in (200, 400, 404), (route, query, status, body)
+    assert not [line for line in server.log if "Traceback" in line]
+
+
+def test_a_frame_that_is_not_symmetric_travels_whole_and_nan_is_equal_to_nan():
+    lower = np.array([[1, 0], [0.5, 1]], np.float32)
+    gap = np.array([[1, np.nan], [np.nan, 1]], np.float32)
+    for matrices, triangle in (([gap], True), ([gap, lower], False)):
+        found, head = decode(frames.encode(range(len(matrices)), matrices))
+        assert head["triangle"] is triangle
+        for read, written in zip(found.values(), matrices, strict=True):
+            np.testing.assert_array_equal(read, written)
+    with pytest.raises(ValueError, match="A frame is a matrix"):
+        frames.encode([0], [np.zeros((2, 2, 2))])
+
+
+def in_a_fresh_interpreter(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_the_entry_point_adds_less_than_20_ms_and_loads_nothing_but_itself():
+    done = in_a_fresh_interpreter(
+        "import sys, time\n"
+        "from tensorboard import default, program\n"  # what TensorBoard's own start has loaded
+        "before, start = set(sys.modules), time.process_time()\n"
+        "import svcca_monitor.tensorboard.loader\n"
+        "print(time.process_time() - start)\n"
+        "ours = {n for n in set(sys.modules) - before if n.startswith('svcca_monitor.')}\n"
+        "assert ours == {'svcca_monitor.tensorboard', 'svcca_monitor.tensorboard.loader'}, ours\n"
+        "assert not {'keras', 'scipy', 'tensorflow', 'pandas'} & (set(sys.modules) - before)"
+    )
+    assert float(done.stdout) < 0.02
+
+
+def test_the_plugin_loads_where_only_tensorboard_is_installed():
+    done = in_a_fresh_interpreter(
+        "import sys\n"
+        "for name in 'keras tensorflow scipy safetensors xarray pydantic typer'.split():\n"
+        "    sys.modules[name] = None\n"
+        "from tensorboard.plugins.base_plugin import TBContext\n"
+        "from svcca_monitor.tensorboard.loader import SvccaLoader\n"
+        "print(sorted(SvccaLoader().load(TBContext()).get_plugin_apps()))"
+    )
+    assert done.stdout.strip() == "['/*', '/frames', '/index.js', '/tags']"
+
+
+def test_whatever_happens_in_it_tensorboard_goes_on():
+    done = in_a_fresh_interpreter(
+        "import sys, types\n"
+        "from svcca_monitor.tensorboard.loader import SvccaLoader\n"
+        "SvccaLoader().fix_flags(types.SimpleNamespace())\n"
+        "sys.modules['svcca_monitor.tensorboard.plugin'] = None\n"
+        "assert SvccaLoader().load(None) is None"
+    )
+    assert "--samples_per_plugin svcca=5000 does" in done.stderr
+    assert "the SVCCA tab is not shown" in done.stderr
+
+
+def test_users_may_still_choose_how_many_steps_are_kept():
+    from types import SimpleNamespace
+
+    from svcca_monitor.tensorboard.loader import SvccaLoader
+
+    for given, kept in (({}, 5000), ({"svcca": 7}, 7)):
+        flags = SimpleNamespace(samples_per_plugin=dict(given))
+        SvccaLoader().fix_flags(flags)
+        assert flags.samples_per_plugin == {"svcca": kept}
