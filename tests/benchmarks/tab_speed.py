@@ -94,11 +94,13 @@ def main():
         write(Path(folder), given.layers, given.epochs)
         with serving(folder) as server, chromium() as browser:
             until(lambda: "svcca/final" in str(server.ask("svcca/tags")))
+            # TensorBoard loads TensorFlow where it is installed: what counts is what the tab adds.
+            before = memory(server.process)
             url = f"{server.url}/data/plugin_entry.html?name=svcca"
             with page_of(browser, url) as page:
                 first = page.evaluate(
                     "() => new Promise((done) => { const look = () =>"
-                    " document.querySelector('.chart canvas')?.width > 300 &&"
+                    " document.querySelector('.charts canvas')?.width > 300 &&"
                     " document.querySelector('.time')?.textContent ?"
                     " done(performance.now()) : requestAnimationFrame(look); look(); })"
                 )
@@ -119,7 +121,8 @@ def main():
                     f"{1e3 / np.mean(gaps):.0f} frames a second"
                 )
             for name, (peak, now) in memory(server.process).items():
-                print(f"{name}: {now:.0f} MB, at most {peak:.0f} MB")
+                start = before.get(name, (0, 0))[1]
+                print(f"{name}: {now:.0f} MB, at most {peak:.0f} MB; {start:.0f} MB before the tab")
 
 
 if __name__ == "__main__":
