@@ -22,14 +22,15 @@ from svcca_monitor import ProbeSet, Run, SVCCAMonitor
 COMPILED = {"tensorflow": [False, True], "jax": [False, True], "torch": [False]}[BACKEND]
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(160, 8, 8, 1)).astype(np.float32), RNG.integers(0, 4, 160)
+BATCH = 16  # of everything, for each size is compiled anew
 
 
 class Between(keras.callbacks.Callback):
     """Evaluates and predicts while training goes on."""
 
     def on_epoch_end(self, epoch, logs=None):
-        self.model.predict(X[:10], verbose=0)
-        self.model.evaluate(X[:20], Y[:20], verbose=0)
+        self.model.predict(X[:BATCH], batch_size=BATCH, verbose=0)
+        self.model.evaluate(X[:BATCH], Y[:BATCH], batch_size=BATCH, verbose=0)
 
 
 class Flip(layers.Layer):
@@ -75,14 +76,14 @@ def trained(*monitors, **compiled):
         history = model.fit(
             X,
             Y,
-            batch_size=16,
+            batch_size=BATCH,
             shuffle=True,
-            validation_data=(X[:40], Y[:40]),
+            validation_data=(X[:32], Y[:32]),
             verbose=0,
             callbacks=[Between(), *monitors],
             **span,
         )
-        model.evaluate(X[:40], Y[:40], verbose=0)
+        model.evaluate(X[:32], Y[:32], batch_size=BATCH, verbose=0)
         histories.append(history.history)
     return {
         "weights, statistics, metrics and seeds": [v.numpy() for v in model.variables],
@@ -91,7 +92,7 @@ def trained(*monitors, **compiled):
             {k: v for k, v in history.items() if not k.startswith("svcca")} for history in histories
         ],
         "trainable": [layer.trainable for layer in model.layers],
-        "predictions": model.predict(X, verbose=0),
+        "predictions": model.predict(X, batch_size=BATCH, verbose=0),
         "random": [keras.random.normal((3,)), np.random.rand(3), random.random(), *backend_draw()],
     }
 
