@@ -22,19 +22,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Watch each layer of a Keras model converge while it trains.",
 )
+ConfigArgument = Annotated[Path, typer.Argument(help="YAML config, such as configs/digits.yaml.")]
+OverrideOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="section.key=value, over the config; may be repeated."),
+]
+LogDirOption = Annotated[
+    Path | None, typer.Option(help="Where to write; default: logs/<name of the config>.")
+]
 MeasureOption = Annotated[str | None, typer.Option(help="Measure; default: the run's own.")]
 
 
 @app.command()
 def run(
-    config: Annotated[Path, typer.Argument(help="YAML config, such as configs/digits.yaml.")],
-    override: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="section.key=value, over the config; may be repeated."),
-    ] = None,
-    log_dir: Annotated[
-        Path | None, typer.Option(help="Where to write; default: logs/<name of the config>.")
-    ] = None,
+    config: ConfigArgument,
+    override: OverrideOption = None,
+    log_dir: LogDirOption = None,
 ) -> None:
     """Train what CONFIG describes and watch its layers converge."""
     with _readable_errors():
@@ -75,17 +78,12 @@ def run(
 
 @app.command()
 def replay(
-    config: Annotated[Path, typer.Argument(help="YAML config of the model and the data.")],
+    config: ConfigArgument,
     checkpoints: Annotated[
         str, typer.Option(help="Pattern of weight files, such as 'ckpt/*.weights.h5'.")
     ],
-    override: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="section.key=value, over the config; may be repeated."),
-    ] = None,
-    log_dir: Annotated[
-        Path | None, typer.Option(help="Where to write; default: logs/<name of the config>.")
-    ] = None,
+    override: OverrideOption = None,
+    log_dir: LogDirOption = None,
 ) -> None:
     """Make a run from weights that were saved while the model of CONFIG trained."""
     with _readable_errors():

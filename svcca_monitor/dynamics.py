@@ -12,6 +12,7 @@ from .inference import similarity_intervals
 from .measures import get_measure
 from .messages import unknown_name
 from .pairs import prepare, rescaled
+from .panes import placed
 from .probe import ProbeMismatchError
 from .run import Run
 from .subspace import Array, Subspace
@@ -117,11 +118,9 @@ def pane(
         interval=interval,
         **options,
     )
-    # A layer that was left out of a snapshot keeps its place, so that panes can be laid together.
     names = run.layers
-    above, beside = ([names.index(name) for name in side] for side in (rows, columns))
     return _labelled(
-        {key: _placed(grid, above, beside, len(names)) for key, grid in grids.items()},
+        {key: placed(grid, list(rows), list(columns), names) for key, grid in grids.items()},
         {"layer": names, "reference_layer": names},
         measure=measure,
         step=now,
@@ -144,17 +143,17 @@ def trajectory(
     if layer not in run.layers:
         raise ValueError(unknown_name("layer", layer, run.layers))
     steps = _steps(run)
-    snapshots = [run.snapshot(step) for step in steps]
-    known = [i for i, snapshot in enumerate(snapshots) if layer in snapshot]
+    snapshots = {step: run.snapshot(step) for step in steps}
+    known = {step: layers[layer] for step, layers in snapshots.items() if layer in layers}
     grids = _graded(
-        {str(steps[i]): snapshots[i][layer] for i in known},
+        {str(step): s for step, s in known.items()},
         None,
         measure=measure,
         adjusted=adjusted,
         **options,
     )
     return _labelled(
-        {key: _placed(grid, known, known, len(steps)) for key, grid in grids.items()},
+        {key: placed(grid, list(known), list(known), steps) for key, grid in grids.items()},
         {"step": steps, "other_step": steps},
         measure=measure,
         layer=layer,
@@ -255,13 +254,6 @@ def _labelled(
         name="similarity",
         attrs={key: value for key, value in attrs.items() if value is not None},
     )
-
-
-def _placed(grid: Array, rows: Sequence[int], columns: Sequence[int], size: int) -> Array:
-    """A grid in its places of a larger one of nan."""
-    full = np.full((size, size), np.nan)
-    full[np.ix_(rows, columns)] = grid
-    return full
 
 
 def _steps(run: Run) -> list[int]:

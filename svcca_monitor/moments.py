@@ -100,11 +100,12 @@ class Moments(Stream):
         right = left if columns is None else columns
         denoised, names = not kind.by_variance, dict.fromkeys([*left, *right])
         whole = {name: self._axes(name, denoised=denoised) for name in names}
-        lost = [said for name, axes in whole.items() if (said := self._lost(name, *axes))]
-        if lost and denoised:
+        lost = [self._lost(name, *axes) for name, axes in whole.items()] if denoised else []
+        named = ", ".join(filter(None, lost))
+        if named:
             warn(
-                f"Too small for moments: {', '.join(lost)}. Directions below {GRAM_NOISE:g} of the "
-                "largest are left out. Keep the activations in memory for `similarity_grid`."
+                f"Too small for moments: {named}. Directions below {GRAM_NOISE:g} of the largest "
+                "are left out. Keep the activations in memory for `similarity_grid`."
             )
         axes = {name: kind.cut(s, settings) for name, (s, _) in whole.items()}
         to = {name: whole[name][1][:, : s.rank] for name, s in axes.items()}

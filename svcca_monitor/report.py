@@ -16,16 +16,14 @@ import numpy as np
 
 from .files import write_atomically
 from .measures import get_measure, similarity_grid
+from .panes import dims_of, pane_of, placed
 from .run import Run
 from .settling import convergence
-from .subspace import Subspace
 from .tensorboard import frames
 
 STATIC = Path(__file__).parent / "tensorboard" / "static"
 # Snapshots in a report, evenly spaced: their number, squared, is what trajectories take.
 MOST_STEPS = 100
-
-Snapshot = dict[str, Subspace]
 
 
 def write_report(
@@ -91,29 +89,18 @@ def _series(
     }
     names, end = run.layers, cut[steps[-1]]
 
-    def grid(rows: Snapshot, columns: Snapshot | None = None) -> np.ndarray:
-        full = np.full((len(names), len(names)), np.nan)
-        if rows and columns != {}:
-            values = similarity_grid(rows, columns, measure=measure, **options)
-            beside = rows if columns is None else columns
-            full[np.ix_(*([names.index(n) for n in side] for side in (rows, beside)))] = values
-        return full
-
-    past = np.full((len(names), len(steps), len(steps)), np.nan)
-    for i, name in enumerate(names):
-        known = [k for k, step in enumerate(steps) if name in cut[step]]
-        if known:
-            of_step = {str(steps[k]): cut[steps[k]][name] for k in known}
-            past[i][np.ix_(known, known)] = similarity_grid(of_step, measure=measure, **options)
-    dims = [
-        [float(getattr(cut[s][n], kind.dims)) if n in cut[s] else np.nan for n in names]
-        for s in steps
-    ]
+    pasts = []
+    for name in names:
+        known = [step for step in steps if name in cut[step]]
+        of_step = {str(step): cut[step][name] for step in known}
+        grid = similarity_grid(of_step, measure=measure, **options)
+        pasts.append(placed(grid, known, known, steps))
+    past = np.array(pasts)
     return {
         "svcca/epoch": {s: np.array([run.header(s)["epoch"]]) for s in steps},
-        "svcca/dims": {s: np.array(each) for s, each in zip(steps, dims, strict=True)},
-        "svcca/layers": {s: grid(cut[s]) for s in steps},
-        "svcca/final": {s: grid(cut[s], end) for s in steps},
+        "svcca/dims": {s: np.array(dims_of(names, cut[s], kind)) for s in steps},
+        "svcca/layers": {s: pane_of(names, cut[s], measure=measure, **options) for s in steps},
+        "svcca/final": {s: pane_of(names, cut[s], end, measure=measure, **options) for s in steps},
         "svcca/history": {s: past[:, k, :k] for k, s in enumerate(steps) if k},
     }
 

@@ -68,9 +68,10 @@ TABLE = {
     "description": ({"pydantic"}, {"files", "store"}),
     "snapshots": ({"numpy", "safetensors"}, {"factors", "files", "probe", "subspace"}),
     "run": (set(), {"description", "files", "probe", "snapshots", "store", "subspace"}),
+    "panes": ({"numpy"}, {"definition", "measures", "subspace"}),
     "dynamics": (
         NUMERIC | {"xarray"},
-        {"run", "inference", "measures", "pairs", "subspace", "probe", "messages"},
+        {"run", "inference", "measures", "pairs", "panes", "subspace", "probe", "messages"},
     ),
     "settling": (NUMERIC | {"xarray"}, {"dynamics", "run", "measures", "messages"}),
     "callbacks.__init__": (set(), set()),
@@ -97,6 +98,7 @@ TABLE = {
         {
             "measures",
             "messages",
+            "panes",
             "parallel",
             "run",
             "subspace",
@@ -144,7 +146,7 @@ TABLE = {
     # The page is that of the tab, and so is the form of its numbers.
     "report": (
         {"numpy"},
-        {"files", "measures", "run", "settling", "subspace", "tensorboard.frames"},
+        {"files", "measures", "panes", "run", "settling", "tensorboard.frames"},
     ),
     "display": ({"rich", "numpy", "xarray"}, set()),
     "experiments.__init__": (set(), set()),

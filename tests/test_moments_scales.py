@@ -86,7 +86,8 @@ def test_layers_of_low_rank_are_not_warned_of():
         for dtype in (np.float64, np.float32, np.float16):
             x = rng.normal(size=(n, rank)) @ rng.normal(size=(rank, width)) + 2.0
             uneven = x * np.logspace(0, -4, width)
-            in_batches({"x": x.astype(dtype), "y": uneven.astype(dtype)}).similarity_grid()
+            given = {"x": x.astype(dtype), "y": uneven.astype(dtype)}
+            assert np.isfinite(in_batches(given).similarity_grid()).all()
 
 
 def test_a_small_direction_that_no_neuron_shows_alone_is_not_seen():

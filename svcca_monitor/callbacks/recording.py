@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..measures import get_measure, similarity_grid
+from ..measures import get_measure
 from ..messages import warn
+from ..panes import dims_of, pane_of
 from ..parallel import one_blas_thread
 from ..run import Run
 from ..subspace import Subspace
@@ -52,7 +53,8 @@ class Recording:
             cut = self._cut(run.snapshot(step))
             # A process that was killed may have written a snapshot and not shown it yet.
             if published is None or step > published:
-                self._show(step, cut, first=published is None and step == steps[0])
+                first_of_all = published is None and step == steps[0]
+                self._show(step, cut, run.header(step)["epoch"], first=first_of_all)
             self._history.add(cut)
 
     def add(
@@ -74,7 +76,7 @@ class Recording:
         first, self.last_step = self.last_step is None, step
         cut = self._cut(layers)
         try:
-            self._show(step, cut, first=first)
+            self._show(step, cut, epoch, first=first)
         finally:  # the snapshot is part of the run, whether it could be shown or not
             self._history.add(cut)
             self._cost["steps"].append(step)
@@ -112,10 +114,10 @@ class Recording:
             f"{np.mean(seconds):.2f} s and {np.mean(size) / 1e6:.1f} MB"
         )
 
-    def _show(self, step: int, cut: Snapshot, *, first: bool) -> None:
+    def _show(self, step: int, cut: Snapshot, epoch: float, *, first: bool) -> None:
         with one_blas_thread():
             history = self._history.compare(cut, measure=self.measure, **self.options)
-            pane = self._pane(cut, cut)
+            pane = self._pane(cut)
         if history.shape[1]:
             self.similarities = dict(zip(self.run.layers, history[:, -1].tolist(), strict=True))
         self._board.snapshot(
@@ -124,8 +126,8 @@ class Recording:
             history,
             chance=self._chance(cut),
             first=first,
-            epoch=self.run.header(step)["epoch"],
-            dims=self._dims(cut),
+            epoch=epoch,
+            dims=dims_of(self.run.layers, cut, self._kind),
         )
 
     def _final_panes(self, steps: list[int], end: Snapshot) -> Iterator[tuple[int, np.ndarray]]:
@@ -142,23 +144,8 @@ class Recording:
             for name in self.run.layers
         ]
 
-    def _dims(self, cut: Snapshot) -> list[float]:
-        """What chance depends on; nan for a layer that was left out of the snapshot."""
-        return [
-            float(getattr(cut[name], self._kind.dims)) if name in cut else np.nan
-            for name in self.run.layers
-        ]
-
-    def _pane(self, rows: Snapshot, columns: Snapshot) -> np.ndarray:
-        """All layers against all layers, nan where a layer was left out of a snapshot."""
-        names = self.run.layers
-        pane = np.full((len(names), len(names)), np.nan)
-        if rows and columns:
-            other = None if rows is columns else columns
-            grid = similarity_grid(rows, other, measure=self.measure, **self.options)
-            at = {name: i for i, name in enumerate(names)}
-            pane[np.ix_([at[name] for name in rows], [at[name] for name in columns])] = grid
-        return pane
+    def _pane(self, rows: Snapshot, columns: Snapshot | None = None) -> np.ndarray:
+        return pane_of(self.run.layers, rows, columns, measure=self.measure, **self.options)
 
 
 def _alike(before: Subspace, now: Subspace) -> bool:
