@@ -8,7 +8,7 @@ from browser import chromium, needs_chromium, page_of
 from test_cli import call
 
 from svcca_monitor import LayerInfo, ProbeSet, Run, Subspace, convergence, pane
-from svcca_monitor.report import write_report
+from svcca_monitor.report import _series, write_report
 
 EVIL = "<img src=x onerror=alert(1)></script><script>alert(2)</script><!--"
 
@@ -46,6 +46,18 @@ def test_a_report_shows_the_numbers_and_facts_of_its_runs_offline(browser, train
         assert f"{float(convergence(run)['bottom_up_index']):+.2f}" in facts
         page.locator("summary").first.click()
         assert page.locator("table").first.locator("tbody tr").count() == len(run.layers)
+
+
+def test_the_panes_of_a_report_are_those_of_the_run(trained):
+    run = Run(trained[0])
+    series = _series(run, run.steps, "svcca", {})
+    for step in (run.steps[0], run.steps[2]):  # rows: layers now, columns: layers at the end
+        np.testing.assert_allclose(series["svcca/final"][step], pane(run, step), atol=1e-6)
+        np.testing.assert_allclose(series["svcca/layers"][step], pane(run, step, step), atol=1e-6)
+    history = series["svcca/history"][run.steps[3]]
+    for column, other in enumerate(run.steps[:3]):
+        own = np.diagonal(pane(run, run.steps[3], other))
+        np.testing.assert_allclose(history[:, column], own, atol=1e-6)
 
 
 @needs_chromium
