@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .rounding import BFLOAT16_EPS, EPS64
+from .rounding import BFLOAT16_EPS, EPS64, as_array
 from .subspace import Array
 
 # Fourth powers and their sums must stay within float64: what is larger is refused, what varies by
@@ -79,7 +79,7 @@ class Stream:
 
 def _matrix(x: ArrayLike, name: str) -> tuple[Array, float]:
     """A float64 or complex128 copy of a batch, and the rounding unit of the dtype it came in."""
-    array = np.asarray(x)
+    array = as_array(x, name)
     kind = "f" if array.dtype.name == "bfloat16" else array.dtype.kind
     if array.ndim != 2 or not array.shape[1] or kind not in "fciub":
         raise ValueError(

@@ -11,7 +11,7 @@ import xarray as xr
 from .inference import similarity_intervals
 from .measures import get_measure
 from .messages import unknown_name
-from .pairs import prepare, rescaled
+from .pairs import observed_grid, prepare, rescaled
 from .panes import placed
 from .probe import ProbeMismatchError
 from .run import Run
@@ -232,7 +232,7 @@ def _graded(
         ends = {"lower": found.lower, "upper": found.upper}
         return {"similarity": found.values, "chance": found.chance, **ends}
     sides = prepare(get_measure(measure), rows, columns, options=options)
-    values = sides.grid()
+    values = observed_grid(sides)
     chance = sides.chance() if adjusted else sides.level()
     if adjusted:
         values, chance = rescaled(values, chance), rescaled(chance, chance)

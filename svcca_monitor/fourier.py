@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from .batched import adjoint_product, factorise, in_parts
 from .canonical import clipped
 from .messages import warn
-from .rounding import EPS64, checked, rounding_noise
+from .rounding import EPS64, as_array, checked, rounding_noise
 from .spatial import Size, coefficients_at, filter_at, frequencies_of
 from .subspace import Array, check_cut, require_same_probe
 
@@ -77,7 +77,7 @@ class Spectrum:
         Raises:
             ValueError: If `x` is no finite numeric array of that shape with at least two samples.
         """
-        given = np.asarray(x)
+        given = as_array(x, name)
         pixels, eps = _as_pixels(given, name)
         extreme = not 1e-200 < np.vdot(pixels, pixels).real < 1e200
         unit = (float(np.abs(pixels).max()) or 1.0) if extreme else 1.0

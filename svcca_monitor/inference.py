@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .measures import get_measure
-from .pairs import Sides, prepare, rescaled
+from .pairs import Sides, observed_grid, prepare, rescaled
 from .preparation import Layer, Layers
 from .subspace import Array, Subspace
 
@@ -92,7 +92,7 @@ def permutation_test(
     if n_permutations < 1:
         raise ValueError(f"`n_permutations` must be at least 1. Received: {n_permutations}")
     sides, shape = _sides(x, y, measure, options)
-    observed = sides.grid()
+    observed = observed_grid(sides)
     rng = np.random.default_rng(seed)
     at_least, highest_at_least, total = (np.zeros(observed.shape) for _ in range(3))
     orders = (rng.permutation(sides.n_samples) for _ in range(n_permutations))
@@ -148,7 +148,7 @@ def bootstrap_interval(
     """
     _check(level, n_resamples)
     sides, shape = _sides(x, y, measure, options)
-    low, high = _interval(sides, sides.grid(), level, n_resamples, seed)
+    low, high = _interval(sides, observed_grid(sides), level, n_resamples, seed)
     return low.reshape(shape), high.reshape(shape)
 
 
@@ -185,7 +185,7 @@ def similarity_intervals(
     """
     _check(level, n_resamples)
     sides = prepare(get_measure(measure), rows, columns, rtol=rtol, options=options)
-    values = sides.grid()
+    values = observed_grid(sides)
     low, high = _interval(sides, values, level, n_resamples, seed)
     chance = np.where(np.isfinite(values), sides.chance(), np.nan)
     if adjusted:

@@ -252,10 +252,16 @@ def all_pairs(
             name_undefined(kind, row_names + column_names, [*left, *right])
         return grid
     sides = prepare(kind, rows, columns, rtol=rtol, options=options)
+    grid = observed_grid(sides)
+    return rescaled(grid, sides.chance()) if adjusted and grid.size else grid
+
+
+def observed_grid(sides: Sides) -> Array:
+    """All similarities of the samples as they came; layers that have none are named."""
     grid = sides.grid()
     if np.isnan(grid).any():
-        name_undefined(kind, sides.names[0] + sides.names[1], sides.rows + sides.columns)
-    return rescaled(grid, sides.chance()) if adjusted and grid.size else grid
+        name_undefined(sides.kind, sides.names[0] + sides.names[1], sides.rows + sides.columns)
+    return grid
 
 
 def rescaled(values: Array, chance: Array) -> Array:

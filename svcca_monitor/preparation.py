@@ -79,6 +79,11 @@ def unfactorised_is_cheaper(rows: Layers, columns: Layers | None) -> bool:
 def _named(layers: Layers, what: str) -> tuple[list[str], list[Layer]]:
     if isinstance(layers, Mapping):
         return list(layers), list(layers.values())
+    if not isinstance(layers, Sequence | np.ndarray):
+        raise TypeError(
+            f"Layers must be a dict from names to layers, or a list. Received a "
+            f"{type(layers).__name__}."
+        )
     return [f"{what}[{i}]" for i in range(len(layers))], list(layers)
 
 

@@ -70,6 +70,24 @@ def blocks(x: Array) -> Iterator[Array]:
     return (x[:, start : start + BLOCK] for start in range(0, x.shape[1], BLOCK))
 
 
+def as_array(x: ArrayLike, name: str) -> Array:
+    """What NumPy makes of an argument; a ValueError that names it if that is no array."""
+    if isinstance(x, Iterator):
+        raise ValueError(
+            f"`{name}` is a {type(x).__name__}, which can be read only once. Pass an array, or "
+            "np.stack(list(…)) of its rows."
+        )
+    if hasattr(x, "detach"):  # a torch tensor, which may carry gradients or be on another device
+        x = x.detach().cpu()
+    try:
+        return np.asarray(x)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"`{name}` must be an array of numbers, with rows of equal length. Received a "
+            f"{type(x).__name__} of which NumPy makes none: {error}"
+        ) from error
+
+
 def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, float]:
     """A finite matrix of numbers up to `most`, not copied if possible, and its rounding unit."""
     if np.ma.is_masked(x):
@@ -77,7 +95,7 @@ def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, floa
             f"`{name}` is a masked array with {np.sum(np.ma.getmask(x))} values of {np.size(x)} "
             "masked. Similarities need whole rows: leave out the masked samples of all layers."
         )
-    array = np.asarray(x)
+    array = as_array(x, name)
     if array.dtype.name == "bfloat16":
         array, eps = array.astype(np.float32), BFLOAT16_EPS
     elif array.dtype.kind in "fc":

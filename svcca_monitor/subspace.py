@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -253,13 +254,17 @@ def check_cut(explained_variance: float | None, dims: int | None, criterion: str
     """Raise ValueError unless these can cut a spectrum."""
     if criterion not in _POWERS:
         raise ValueError(unknown_name("criterion", criterion, _POWERS))
-    if explained_variance is not None and not 0.0 < explained_variance <= 1.0:
+    if explained_variance is not None and not (
+        isinstance(explained_variance, Real) and 0.0 < explained_variance <= 1.0
+    ):
         raise ValueError(
-            "`explained_variance` is a share of the whole and must be in (0, 1]. "
-            f"Received: explained_variance={explained_variance}"
+            "`explained_variance` is a share of the whole and must be a number in (0, 1]. "
+            f"Received: explained_variance={explained_variance!r}"
         )
-    if dims is not None and not (isinstance(dims, int | np.integer) and dims >= 1):
-        raise ValueError(f"`dims` must be a whole number, at least 1. Received: dims={dims}")
+    # True is a whole number to Python, and no number of directions to anyone.
+    whole = isinstance(dims, int | np.integer) and not isinstance(dims, bool)
+    if dims is not None and not (whole and dims >= 1):
+        raise ValueError(f"`dims` must be a whole number, at least 1. Received: dims={dims!r}")
 
 
 def _count(

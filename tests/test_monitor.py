@@ -83,7 +83,11 @@ def test_costs_are_reported(fit, probe, tmp_path, caplog):
         ({"representation": "meen"}, ValueError, "Did you mean 'mean'"),
         ({"snapshot_freq": "batch"}, ValueError, "Unknown snapshot_freq 'batch'"),
         ({"measure_options": {"explained_varience": 1}}, TypeError, "'explained_variance'"),
-        ({"measure_options": {"explained_variance": 2}}, ValueError, r"must be in \(0, 1\]"),
+        (
+            {"measure_options": {"explained_variance": 2}},
+            ValueError,
+            r"must be a number in \(0, 1\]",
+        ),
         ({"probe": np.empty((0, 8, 8, 1))}, ValueError, "at least two examples"),
         ({"probe": np.zeros((1, 8, 8, 1))}, ValueError, "at least two examples"),
         ({"probe": np.full((9, 8, 8, 1), np.nan)}, ValueError, "NaN or infinite values in 9 of 9"),

@@ -1,5 +1,7 @@
 """What the rounding of stored numbers hides is told from what it leaves."""
 
+import re
+
 import ml_dtypes
 import numpy as np
 import oracle
@@ -11,12 +13,16 @@ from svcca_monitor import (
     MEASURES,
     Moments,
     Subspace,
+    bootstrap_interval,
     chance_level,
     debiased_cka,
+    fourier_cca,
     mean_cca,
+    permutation_test,
     rsa,
     similarity,
     similarity_grid,
+    similarity_intervals,
 )
 
 BY_VARIANCE = [name for name, kind in MEASURES.items() if kind.by_variance]
@@ -124,6 +130,35 @@ def test_masked_values_are_refused_and_masked_arrays_without_any_taken():
         mean_cca(masked, y)
 
 
+class OfLowPrecision:
+    """As a torch tensor in bfloat16 is."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("unsupported ScalarType BFloat16")
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        ([[1.0, 2.0], [3.0]], "`x` must be an array of numbers, with rows of equal length. Rec"),
+        ((row for row in np.eye(3)), "`x` is a generator, which can be read only once. Pass an"),
+        (OfLowPrecision(), "Received a OfLowPrecision of which NumPy makes none: unsupported Sca"),
+    ],
+)
+def test_what_is_no_array_is_refused_by_its_name(x, message):
+    y = np.random.default_rng(0).normal(size=(3, 2))
+    for take in (lambda: mean_cca(x, y), lambda: fourier_cca(x, y)):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            take()
+    with pytest.raises(ValueError, match=re.escape(message.replace("`x`", "`conv`"))):
+        Moments().update({"conv": x})
+
+
+def test_layers_that_can_be_read_only_once_are_refused():
+    with pytest.raises(TypeError, match="dict from names to layers, or a list. Received a gener"):
+        similarity_grid(np.eye(4) for _ in range(2))
+
+
 # One sample differs from the others; every sample differs from all others in the same way.
 @pytest.mark.parametrize(
     ("function", "lone"), [(debiased_cka, np.eye(30)[:, [7, 7]]), (rsa, np.eye(30, 40) * 3)]
@@ -138,6 +173,10 @@ def test_a_layer_for_which_a_measure_is_not_defined_is_named(function, lone):
         grid = similarity_grid({"x": x, "lone": lone, "z": x**2}, measure=name)
     assert np.isnan(grid[1]).all()
     assert not np.isnan(grid[[0, 0, 2], [0, 2, 2]]).any()
+    for inference in (permutation_test, bootstrap_interval, similarity_intervals):
+        times = "n_permutations" if inference is permutation_test else "n_resamples"
+        with pytest.warns(UserWarning, match=r"is nan for lone, as too few"):
+            inference({"x": x, "lone": lone}, {"z": x**2}, measure=name, **{times: 3})
 
 
 @pytest.mark.parametrize(("n_samples", "dims"), [(20, 1), (10_000, 1), (400, 5), (1000, 700)])

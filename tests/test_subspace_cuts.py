@@ -102,9 +102,11 @@ def test_an_unknown_criterion_is_refused_with_the_known_ones():
     ("cut", "match"),
     [
         ({"criterion": "bogus"}, "Unknown criterion 'bogus'"),
-        ({"explained_variance": 7}, r"must be in \(0, 1\]"),
+        ({"explained_variance": 7}, r"must be a number in \(0, 1\]"),
         ({"dims": 2.5}, "whole number, at least 1. Received: dims=2.5"),
         ({"dims": float("nan")}, "whole number"),
+        ({"dims": True}, "whole number, at least 1. Received: dims=True"),
+        ({"explained_variance": "0.9"}, r"must be a number in \(0, 1\]. Received: .*'0.9'"),
     ],
 )
 def test_cuts_out_of_range_are_refused_whatever_the_rank(rank, cut, match):
