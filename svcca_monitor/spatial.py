@@ -13,8 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .parallel import in_parallel
+
 Array = NDArray[Any]
 Size = tuple[int, int]
+
+# Columns, one a sample and channel, that a thread takes at a time: they stay near the processor.
+COLUMNS = 512
 
 
 def fold_space(x: ArrayLike) -> Array:
@@ -160,14 +165,24 @@ def coefficients_at(pixels: Array, frequencies: Array, size: Size) -> Array:
     """
     height, width, *block = pixels.shape
     (ky, row), (kx, column) = (np.unique(k, return_inverse=True) for k in frequencies.T)
-    along_x, flat = waves(width, kx, size[1]), pixels.reshape(height, width, -1)
-    lines = np.empty((height, len(kx), flat.shape[-1]), complex)
-    if pixels.dtype.kind == "c":
-        np.matmul(along_x, flat, out=lines)
-    else:  # half the work, and no complex copy of the pixels
-        lines.real, lines.imag = along_x.real @ flat, along_x.imag @ flat
-    grid = waves(height, ky, size[0]) @ lines.reshape(height, -1)
-    return grid.reshape(len(ky), len(kx), *block)[row, column]
+    along_x, along_y = waves(width, kx, size[1]), waves(height, ky, size[0])
+    flat = pixels.reshape(height, width, -1)
+    out = np.empty((len(frequencies), flat.shape[-1]), complex)
+
+    def transform(at: slice) -> None:
+        part = flat[:, :, at]
+        lines = np.empty((height, len(kx), part.shape[-1]), complex)
+        if part.dtype.kind == "c":
+            np.matmul(along_x, part, out=lines)
+        else:  # half the work, and no complex copy of the pixels
+            lines.real, lines.imag = along_x.real @ part, along_x.imag @ part
+        grid = along_y @ lines.reshape(height, -1)
+        out[:, at] = grid.reshape(len(ky), len(kx), -1)[row, column]
+
+    parts = [slice(start, start + COLUMNS) for start in range(0, flat.shape[-1], COLUMNS)]
+    cost = 8.0 * COLUMNS * height * len(kx) * (width + len(ky))
+    in_parallel(transform, parts, [cost] * len(parts))
+    return out.reshape(len(frequencies), *block)
 
 
 def filter_at(frequency: Array, weights: Array, shape: tuple[int, ...], size: Size) -> Array:

@@ -56,7 +56,7 @@ TABLE = {
         NUMERIC,
         {"batches", "subspace", "pairs", "measures", "factors", "messages", "rounding"},
     ),
-    "spatial": ({"numpy"}, set()),
+    "spatial": ({"numpy"}, {"parallel"}),
     "batched": (NUMERIC, {"factors", "parallel", "subspace"}),
     "fourier": (NUMERIC, {"batched", "canonical", "messages", "rounding", "spatial", "subspace"}),
     "inference": (NUMERIC, {"subspace", "pairs", "preparation", "measures"}),

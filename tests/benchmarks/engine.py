@@ -70,6 +70,19 @@ def products_per_pair(layers, pairs):
     return sampled("products per pair", lambda i, j: published.cka(layers[i], layers[j]), pairs, 64)
 
 
+def repsim_of(measure, layers, n_pairs):
+    """PyPI's repsim, where installed: all pairs of six layers in one call of its own."""
+    if importlib.util.find_spec("repsim") is None:
+        return []
+    import repsim
+
+    some = spread(layers, 6)
+    options = {"cka": {"kernel_type": "linear"}}.get(measure, {})
+    among_some = len(some) * (len(some) - 1) / 2
+    work = (lambda: getattr(repsim, measure)(some, **options), n_pairs / among_some)
+    return [Contender(f"repsim {repsim.__version__} ({among_some:.0f} of {n_pairs} pairs)", [work])]
+
+
 def errors(measure, grid_of, layers, pairs, count, *, double=True):
     """The largest difference to the SVD, for the layers as they come and as float64."""
     found = {}
@@ -133,6 +146,7 @@ def pane(net, args):
             ]
             if measure == "svcca":
                 others.insert(0, hoisted(layers, pairs, 48))
+        others += repsim_of(measure, layers, len(pairs))
         times = side_by_side([whole("", ours), *others], args.repeats)
         accuracy = errors(measure, ours, layers, pairs, 24)
         for other, theirs in zip(others, times[1:], strict=True):
@@ -274,7 +288,7 @@ def main():
         "W3": lambda: wide("W3", list(nets["W3"].layers(1.0).values()), args),
         "W4": lambda: maps(list(nets["W4"].layers().values()), args),
         "W5": lambda: wide("W5", list(flat(nets["W5"].layers()).values()), args),
-        "growth": lambda: live.growth(_base(args), 4, args.repeats),
+        "growth": lambda: live.growth(_base(args), 4 if args.quick else 8, args.repeats),
     }
     for name in args.only:
         for cells in jobs[name]():
@@ -286,7 +300,7 @@ def main():
 def _base(args):
     """A net of which twice as much is still done in a moment."""
     net = quick()["W1"]
-    return net if args.quick else type(net)((128,) * 8, 1_000, n_inputs=128)
+    return net if args.quick else type(net)((256,) * 8, 2_000)
 
 
 if __name__ == "__main__":
