@@ -155,13 +155,22 @@ TABLE = {
         {"pydantic", "yaml"},
         {"activations", "measures", "messages", "schedule", "store", "subspace"},
     ),
+    "experiments.text": ({"numpy"}, set()),
     "experiments.data": (
         {"numpy", "keras", "sklearn"},
-        {"messages", "experiments.config", "experiments.names"},
+        {"messages", "experiments.config", "experiments.names", "experiments.text"},
     ),
+    "experiments.residual": ({"keras"}, set()),
+    "experiments.recurrent": ({"keras"}, set()),
     "experiments.models": (
         {"keras"},
-        {"messages", "experiments.config", "experiments.names"},
+        {
+            "messages",
+            "experiments.config",
+            "experiments.names",
+            "experiments.recurrent",
+            "experiments.residual",
+        },
     ),
     "experiments.train": (
         {"keras"},

@@ -39,10 +39,17 @@ class DataConfig(_Section):
 
     name: str
     path: Path | None = None
-    """An .npz file with x_train, y_train, x_test and y_test, instead of the built-in source."""
+    """An .npz file with x_train, y_train, x_test and y_test, instead of the built-in source; of
+    `text`, a text file."""
     train_size: int | None = Field(None, ge=1)
     """Train on this many examples, drawn with the seed; all if left out."""
     test_size: int | None = Field(None, ge=2)
+    seed: int | None = Field(None, ge=0)
+    """Draws the examples and the probe set; the seed of the experiment if left out. Runs of several
+    seeds that are to be compared need the same probe set, and so this."""
+    random_labels: int | None = Field(None, ge=0)
+    """Shuffle the labels of the training examples, the same way for the same number; those of the
+    test examples stay true."""
 
 
 class ModelConfig(_Section):

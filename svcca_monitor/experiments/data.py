@@ -1,4 +1,4 @@
-"""Data by name: images or vectors with class labels, ready for a model."""
+"""Data by name: images, vectors or sequences with class labels, ready for a model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from ..messages import unknown_name
 from .config import DataConfig
 from .names import resolve
+from .text import characters
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 _CIFAR10 = [
@@ -27,7 +28,7 @@ CLASS_NAMES = {"digits": _DIGITS, "mnist": _DIGITS, "fashion_mnist": _FASHION, "
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Training and test examples; labels are class indices."""
+    """Training and test examples; labels are class indices, of sequences one a step."""
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -40,22 +41,34 @@ class Dataset:
         """Number of classes, from the labels of both parts."""
         return int(max(self.y_train.max(), self.y_test.max())) + 1
 
+    @property
+    def test_classes(self) -> np.ndarray:
+        """One class for each test example, (n,); of a sequence, that of its last step."""
+        return self.y_test if self.y_test.ndim == 1 else self.y_test[:, -1]
+
 
 def load(config: DataConfig, *, seed: int) -> Dataset:
     """Load data, scale 8-bit images to [0, 1], and draw the sizes that were asked for.
+
+    Args:
+        config: What to load.
+        seed: Draws the examples, unless the config has a seed of its own for that.
 
     Raises:
         ValueError: If the name is unknown, a file lacks an array, or a size exceeds the data.
         RuntimeError: If a data set that must be downloaded cannot be.
     """
-    arrays = _npz(config.path) if config.path is not None else _named(config.name)
-    x_train, y_train, x_test, y_test = (np.asarray(a) for a in arrays)
-    rng = np.random.default_rng(seed)
+    x_train, y_train, x_test, y_test = (np.asarray(a) for a in _arrays(config))
+    rng = np.random.default_rng(seed if config.seed is None else config.seed)
     x_train, y_train = _draw(x_train, y_train, config.train_size, rng, "train_size")
     x_test, y_test = _draw(x_test, y_test, config.test_size, rng, "test_size")
+    y_train = _indices(y_train)
+    if config.random_labels is not None:
+        # Shuffled, not drawn: each class keeps its share, so that only the images' part is gone.
+        y_train = np.random.default_rng(config.random_labels).permutation(y_train)
     return Dataset(
         _prepared(x_train),
-        _indices(y_train),
+        y_train,
         _prepared(x_test),
         _indices(y_test),
         CLASS_NAMES.get(config.name),
@@ -109,11 +122,17 @@ SOURCES: dict[str, Callable[[], tuple[Any, ...]]] = {
 }
 
 
+def _arrays(config: DataConfig) -> tuple[Any, ...]:
+    if config.name == "text":
+        return characters(config.path)
+    return _npz(config.path) if config.path is not None else _named(config.name)
+
+
 def _named(name: str) -> tuple[Any, ...]:
     if ":" in name:
         return resolve(name, "data.name")()
     if name not in SOURCES:
-        raise ValueError(unknown_name("data", name, (*SOURCES, "module:function")))
+        raise ValueError(unknown_name("data", name, (*SOURCES, "text", "module:function")))
     return SOURCES[name]()
 
 
@@ -159,6 +178,9 @@ def _prepared(x: np.ndarray) -> np.ndarray:
 
 
 def _indices(y: np.ndarray) -> np.ndarray:
-    if y.ndim == 2:
-        y = y.argmax(axis=1) if y.shape[1] > 1 else y[:, 0]
+    """Class indices; of one-hot rows, and of sequences (n, steps) one a step."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    elif y.ndim == 2 and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
+        y = y.argmax(axis=1)
     return y.astype(np.int64)

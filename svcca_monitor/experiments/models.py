@@ -12,6 +12,8 @@ from keras import layers
 from ..messages import unknown_name
 from .config import ModelConfig
 from .names import resolve
+from .recurrent import lstm
+from .residual import resnet
 
 
 def mlp(
@@ -39,6 +41,7 @@ def convnet(
     *,
     filters: Sequence[int] = (32, 32, 64, 64, 64),
     units: Sequence[int] = (128, 64),
+    width: float = 1.0,
     batch_norm: bool = True,
 ) -> keras.Model:
     """The convolutional net of Raghu et al. 2017: conv conv bn pool conv³ bn pool fc bn fc bn out.
@@ -48,6 +51,7 @@ def convnet(
         n_classes: Number of logits.
         filters: Channels of the five convolutions c1 … c5.
         units: Units of fc1 and fc2.
+        width: Multiplies filters and units.
         batch_norm: Leave the four batch normalisations out with False.
     """
     if len(filters) != 5 or len(units) != 2:
@@ -55,6 +59,9 @@ def convnet(
             "convnet takes five filters and two units. "
             f"Received: filters={list(filters)}, units={list(units)}"
         )
+    if not width > 0:
+        raise ValueError(f"`width` multiplies filters and units. Received: width={width}")
+    filters, units = ([max(1, round(width * n)) for n in sizes] for sizes in (filters, units))
 
     def norm(i: int) -> list[Any]:
         # Snapshots see the moving averages: let them follow within an epoch of some dozen batches.
@@ -86,7 +93,12 @@ def convnet(
     )
 
 
-MODELS: dict[str, Callable[..., keras.Model]] = {"mlp": mlp, "convnet": convnet}
+MODELS: dict[str, Callable[..., keras.Model]] = {
+    "mlp": mlp,
+    "convnet": convnet,
+    "resnet": resnet,
+    "lstm": lstm,
+}
 
 
 def build(config: ModelConfig, input_shape: tuple[int, ...], n_classes: int) -> keras.Model:

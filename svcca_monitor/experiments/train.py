@@ -129,9 +129,9 @@ def _data_and_model(config: Config) -> tuple[data.Dataset, Any]:
 def _probe(config: Config, dataset: data.Dataset) -> ProbeSet:
     return ProbeSet.sample(
         dataset.x_test,
-        dataset.y_test,
+        dataset.test_classes,
         size=config.monitor.probe_size,
-        seed=config.seed,
+        seed=config.seed if config.data.seed is None else config.data.seed,
         class_names=dataset.class_names,
     )
 
