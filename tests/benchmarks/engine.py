@@ -71,12 +71,12 @@ def products_per_pair(layers, pairs):
 
 
 def repsim_of(measure, layers, n_pairs):
-    """PyPI's repsim, where installed: all pairs of six layers in one call of its own."""
+    """PyPI's repsim, where installed: all pairs of four layers in one call of its own."""
     if importlib.util.find_spec("repsim") is None:
         return []
     import repsim
 
-    some = spread(layers, 6)
+    some = spread(layers, 4)
     options = {"cka": {"kernel_type": "linear"}}.get(measure, {})
     among_some = len(some) * (len(some) - 1) / 2
     work = (lambda: getattr(repsim, measure)(some, **options), n_pairs / among_some)
