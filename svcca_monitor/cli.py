@@ -77,6 +77,40 @@ def run(
 
 
 @app.command()
+def sweep(
+    config: Annotated[Path, typer.Argument(help="YAML config with a `matrix`.")],
+    override: OverrideOption = None,
+    log_dir: LogDirOption = None,
+    jobs: Annotated[int, typer.Option(help="How many runs at a time.", min=1)] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786, to run there."),
+    ] = None,
+) -> None:
+    """Train all combinations that the matrix of CONFIG names; goes on with what was begun."""
+    with _readable_errors():
+        from .experiments.matrix import Sweep
+
+        sweep = Sweep.load(config, override or [])
+        folder = log_dir or Path("logs") / config.stem
+        from .display import SweepDisplay
+        from .experiments.sweep import cluster, run_sweep
+
+        console = Console()
+        with cluster(scheduler) as client, SweepDisplay(console, sweep.cells) as display:
+            outcomes = run_sweep(sweep, folder, jobs=jobs, client=client, report=display.update)
+        for outcome in outcomes:
+            if outcome.error:
+                console.print(
+                    f"\n{outcome.name} failed:\n{outcome.error}", highlight=False, markup=False
+                )
+        done = sum(not outcome.error for outcome in outcomes)
+        console.print(f"{done} of {len(outcomes)} runs in {folder}", highlight=False, markup=False)
+    if done < len(outcomes):
+        raise typer.Exit(1)
+
+
+@app.command()
 def replay(
     config: ConfigArgument,
     checkpoints: Annotated[

@@ -9,13 +9,23 @@ import numpy as np
 from rich import box
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from .experiments.matrix import Cell
+    from .experiments.sweep import Outcome
 
 # Moments of training in a table: as many as fit beside the names, within reason.
 FEWEST_COLUMNS, MOST_COLUMNS, COLUMN_WIDTH = 3, 12, 6
@@ -79,6 +89,51 @@ class TrainingDisplay:
         if not self.similarities:
             return Group(self.progress)
         return Group(self.progress, heading, table)
+
+
+class SweepDisplay:
+    """The runs of a sweep: what became of each, and how many are still to come.
+
+    Redraws itself in a terminal; where output is a file or a pipe, prints a line for each.
+    """
+
+    def __init__(self, console: Console, cells: Sequence[Cell]):
+        self.console = console
+        self.rows: dict[str, tuple[str, str, str]] = {cell.name: ("", "", "") for cell in cells}
+        self.progress = Progress(
+            TextColumn("runs"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self.task = self.progress.add_task("runs", total=len(cells))
+        self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
+
+    def __enter__(self) -> SweepDisplay:
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.live.stop()
+
+    def update(self, outcome: Outcome) -> None:
+        """Show what became of a run."""
+        numbers = outcome.error.splitlines()[-1] if outcome.error else _numbers(outcome.logs)
+        row = (outcome.state, f"{outcome.seconds:.0f} s", numbers)
+        self.rows[outcome.name] = row
+        self.progress.advance(self.task)
+        if not self.console.is_terminal:
+            line = "  ".join((outcome.name, *row))
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _render(self) -> Group:
+        table = Table("run", "", "time", "at the end", box=box.SIMPLE)
+        for name, (state, seconds, numbers) in self.rows.items():
+            style = {"failed": "red", "": "dim"}.get(state, "")
+            table.add_row(Text(name), Text(state or "to come"), seconds, Text(numbers), style=style)
+        return Group(table, self.progress)
 
 
 def convergence_table(curves: xr.DataArray, settled: xr.Dataset, *, width: int = 80) -> Table:

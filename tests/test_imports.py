@@ -148,7 +148,7 @@ TABLE = {
         {"numpy"},
         {"files", "measures", "panes", "run", "settling", "tensorboard.frames"},
     ),
-    "display": ({"rich", "numpy", "xarray"}, set()),
+    "display": ({"rich", "numpy", "xarray"}, {"experiments.matrix", "experiments.sweep"}),
     "experiments.__init__": (set(), set()),
     "experiments.names": (set(), set()),
     "experiments.config": (
@@ -185,11 +185,18 @@ TABLE = {
             "experiments.models",
         },
     ),
+    "experiments.cell": ({"yaml"}, {"files", "experiments.config", "experiments.train"}),
+    "experiments.matrix": ({"yaml"}, {"messages", "experiments.config"}),
+    "experiments.sweep": (
+        {"dask", "yaml"},
+        {"files", "experiments.cell", "experiments.config", "experiments.matrix"},
+    ),
     "cli": (
         {"typer", "rich"},
         {
             *("run dynamics settling plots display report".split()),
-            *("experiments.config experiments.train".split()),
+            *("experiments.config experiments.matrix experiments.sweep".split()),
+            "experiments.train",
         },
     ),
 }

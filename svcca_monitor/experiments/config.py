@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ from ..messages import nearest, unknown_name
 from ..schedule import parse as parse_frequency
 from ..store import Store
 from ..subspace import Criterion
+
+# Of a config of many runs, beside the sections of one.
+SWEEP_KEYS = ("matrix", "exclude")
 
 
 class ConfigError(ValueError):
@@ -146,7 +149,7 @@ class Config(_Section):
 
 
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
-    """Read a config.
+    """Read the config of one experiment; of a sweep, what its runs have in common.
 
     Args:
         path: YAML file.
@@ -155,19 +158,50 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: If the file cannot be read, or has an unknown key or a value out of range.
     """
+    raw = read(path, overrides)
+    for key in SWEEP_KEYS:
+        raw.pop(key, None)
+    return check(raw, path)
+
+
+def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """What a YAML file and the overrides say, unchecked.
+
+    Raises:
+        ConfigError: If the file cannot be read or holds no sections, or an override is none.
+    """
     try:
         text = Path(path).read_text(encoding="utf-8")
         raw = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(f"Cannot read the config {path}: {error.strerror}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(raw, dict):
         raise ConfigError(
             f"{path} must hold the sections {', '.join(Config.model_fields)}. Received: {raw!r:.80}"
         )
     for override in overrides:
-        _set(raw, override)
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set takes section.key=value. Received: {override!r}")
+        try:
+            change(raw, key, yaml.safe_load(value))
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {override}: {value!r} is not valid YAML: {error}") from error
+    return raw
+
+
+def check(raw: Mapping[str, Any], path: str | os.PathLike[str]) -> Config:
+    """The config that a file says.
+
+    Args:
+        raw: Its sections.
+        path: The file, for errors.
+
+    Raises:
+        ConfigError: If there is an unknown key or a value out of range.
+    """
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
@@ -175,20 +209,18 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
         raise ConfigError("\n".join(lines)) from error
 
 
-def _set(raw: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set takes section.key=value. Received: {override!r}")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: {text!r} is not valid YAML: {error}") from error
+def change(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Set `section.key` in what a file says.
+
+    Raises:
+        ConfigError: If the way there leads through a value.
+    """
     *sections, last = key.split(".")
     place = raw
     for section in sections:
         place = place.setdefault(section, {})
         if not isinstance(place, dict):
-            raise ConfigError(f"--set {override}: {section!r} is a value, not a section.")
+            raise ConfigError(f"Cannot set {key}: {section!r} is a value, not a section.")
     place[last] = value
 
 

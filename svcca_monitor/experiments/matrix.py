@@ -1,0 +1,116 @@
+"""Configs of many runs: all combinations of some settings."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+import yaml
+
+from ..messages import nearest
+from .config import SWEEP_KEYS, Config, ConfigError, change, check, read
+
+
+class Cell(NamedTuple):
+    """One run of a sweep.
+
+    Attributes:
+        name: Of its directory, such as `seed=0,batch_norm=True`.
+        settings: The keys of the matrix with their values here.
+        config: The whole config.
+    """
+
+    name: str
+    settings: dict[str, Any]
+    config: Config
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Runs that differ in some settings."""
+
+    cells: list[Cell]
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Sweep:
+        """Read a config with a `matrix` and, if some of its runs are not wanted, `exclude`.
+
+        Args:
+            path: YAML file: the sections of a config; `matrix`, lists of values by
+                `section.key`, of which all combinations are run; `exclude`, a list of settings
+                whose combinations are left out.
+            overrides: Changes as `section.key=value` to what all runs have in common, or to the
+                matrix, as `matrix.seed=[0, 1]`.
+
+        Raises:
+            ConfigError: If the file cannot be read, there is nothing to combine, or one of the
+                runs has an unknown key or a value out of range.
+        """
+        raw = read(path, [o for o in overrides if not o.startswith(SWEEP_KEYS)])
+        matrix, exclude = _matrix(raw.pop("matrix", None), overrides, path), raw.pop("exclude", [])
+        _require_known(exclude, matrix, path)
+        names = _short(matrix)
+        cells = []
+        for values in product(*matrix.values()):
+            settings = dict(zip(matrix, values, strict=True))
+            if any(all(settings[key] == entry[key] for key in entry) for entry in exclude):
+                continue
+            own = deepcopy(raw)
+            for key, value in settings.items():
+                change(own, key, value)
+            name = ",".join(f"{names[key]}={_as_name(value)}" for key, value in settings.items())
+            cells.append(Cell(name, settings, check(own, f"{path} ({name})")))
+        twice = {cell.name for cell in cells if sum(c.name == cell.name for c in cells) > 1}
+        if twice or not cells:
+            what = f"has runs of one name, {sorted(twice)[0]}" if twice else "excludes every run"
+            raise ConfigError(f"The matrix of {path} {what}: each value may stand there once.")
+        return cls(cells)
+
+
+def _matrix(
+    matrix: Any, overrides: Sequence[str], path: str | os.PathLike[str]
+) -> dict[str, list[Any]]:
+    matrix = dict(matrix) if isinstance(matrix, dict) else matrix
+    for override in overrides:
+        if override.startswith("matrix."):
+            key, _, text = override.removeprefix("matrix.").partition("=")
+            matrix = (matrix or {}) | {key: yaml.safe_load(text)}
+    lists = isinstance(matrix, dict) and all(isinstance(v, list) and v for v in matrix.values())
+    if not (matrix and lists):
+        raise ConfigError(
+            f"{path} needs a `matrix` of lists by section.key, such as {{seed: [0, 1, 2]}}. "
+            f"Received: {matrix!r}"
+        )
+    return {str(key): values for key, values in matrix.items()}
+
+
+def _require_known(exclude: Any, matrix: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    if not (isinstance(exclude, list) and all(isinstance(e, dict) and e for e in exclude)):
+        raise ConfigError(
+            f"`exclude` of {path} must be a list of settings, such as [{{seed: 0}}]. "
+            f"Received: {exclude!r}"
+        )
+    for key in (key for entry in exclude for key in entry):
+        if key not in matrix:
+            raise ConfigError(
+                f"`exclude` of {path} names {key!r}, which is not in its matrix."
+                f"{nearest(key, matrix)}"
+            )
+
+
+def _short(matrix: Mapping[str, Any]) -> dict[str, str]:
+    """Of each key the last part, or the whole where two would be the same."""
+    last = {key: key.rpartition(".")[2] for key in matrix}
+    return {
+        key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()
+    }
+
+
+def _as_name(value: Any) -> str:
+    """A value as part of a directory's name."""
+    return re.sub(r"[^\w.+-]+", "_", str(value)).strip("_.") or "none"

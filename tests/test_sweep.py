@@ -1,0 +1,209 @@
+"""Sweeps: all combinations of some settings, one process each, to be gone on with."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from svcca_monitor import Run
+from svcca_monitor.experiments.config import ConfigError, load
+from svcca_monitor.experiments.matrix import Sweep
+from svcca_monitor.experiments.sweep import run_sweep, sweep_runs
+
+PROJECT = Path(__file__).parents[1]
+DIGITS = PROJECT / "configs/digits.yaml"
+SMALL = {
+    "data": {"name": "digits", "train_size": 64, "test_size": 60},
+    "model": {"name": "mlp", "parameters": {"units": [6, 5]}},
+    "training": {"epochs": 1},
+    "monitor": {"probe_size": 50},
+}
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(**sections):
+        path = tmp_path / "sweep.yaml"
+        path.write_text(yaml.safe_dump({**SMALL, **sections}, sort_keys=False))
+        return path
+
+    return write
+
+
+def test_a_matrix_makes_all_combinations_but_those_excluded(config):
+    path = config(
+        matrix={"seed": [0, 1], "model.parameters.units": [[4], [6, 5]]},
+        exclude=[{"seed": 1, "model.parameters.units": [4]}],
+    )
+    cells = Sweep.load(path).cells
+    assert [cell.name for cell in cells] == [
+        "seed=0,units=4",
+        "seed=0,units=6_5",
+        "seed=1,units=6_5",
+    ]
+    assert cells[1].settings == {"seed": 0, "model.parameters.units": [6, 5]}
+    assert cells[2].config.seed == 1
+    assert cells[0].config.model.parameters == {"units": [4]}
+
+
+def test_names_are_whole_keys_where_their_last_parts_are_the_same(config):
+    cells = Sweep.load(config(matrix={"seed": [3], "data.seed": [None, 1]})).cells
+    assert [cell.name for cell in cells] == ["seed=3,data.seed=None", "seed=3,data.seed=1"]
+
+
+def test_overrides_reach_what_runs_have_in_common_and_the_matrix(config):
+    path = config(matrix={"seed": [0, 1]})
+    (cell,) = Sweep.load(path, ["training.epochs=3", "matrix.seed=[5]"]).cells
+    assert (cell.config.seed, cell.config.training.epochs) == (5, 3)
+
+
+def test_the_config_of_a_sweep_can_be_run_alone(config):
+    assert load(config(matrix={"seed": [1, 2]})).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({}, "needs a `matrix` of lists by section.key, such as"),
+        ({"matrix": {"seed": 3}}, "needs a `matrix` of lists"),
+        ({"matrix": {"seed": []}}, "needs a `matrix` of lists"),
+        ({"matrix": {"seeed": [1]}}, r"Unknown key 'seeed' in .*seeed=1.*Did you mean 'seed'"),
+        ({"matrix": {"training.epochs": [1, 0]}}, r"greater than or equal to 1"),
+        ({"matrix": {"seed": [1, 1]}}, "has runs of one name, seed=1"),
+        ({"matrix": {"seed": [1]}, "exclude": [{"seed": 1}]}, "excludes every run"),
+        ({"matrix": {"seed": [1]}, "exclude": [{"sed": 1}]}, "not in its matrix. Did you mean"),
+        ({"matrix": {"seed": [1]}, "exclude": {"seed": 1}}, "must be a list of settings"),
+    ],
+)
+def test_what_is_no_sweep_is_refused_with_the_way_out(config, sections, message):
+    with pytest.raises(ConfigError, match=message):
+        Sweep.load(config(**sections))
+
+
+def call(*arguments, cwd):
+    command = [sys.executable, "-c", "from svcca_monitor.cli import app; app()", "sweep"]
+    return subprocess.Popen(
+        [*command, *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_failure_stops_no_other_run_is_told_with_its_traceback_and_run_again(config, tmp_path):
+    path = config(matrix={"model.parameters.units": [[4], [-1]]})
+    process = call(path, cwd=tmp_path)
+    printed, _ = process.communicate()
+    assert process.returncode == 1
+    assert "1 of 2 runs in logs/sweep" in printed
+    assert "units=-1 failed:" in printed
+    assert "Traceback" in printed
+    assert "Error: " not in printed.splitlines()[-1]
+    log_dir = tmp_path / "logs/sweep"
+    assert [run.name for run in sweep_runs(log_dir)] == ["units=4"]
+    assert sweep_runs(log_dir)[0].settings == {"model.parameters.units": [4]}
+    assert all(Run(run.path).steps == [0, 1] for run in sweep_runs(log_dir))
+    written = {p: p.stat().st_mtime_ns for p in log_dir.glob("units=*/**/*")}
+    outcomes = run_sweep(Sweep.load(path), log_dir)
+    assert [outcome.state for outcome in outcomes] == ["found", "failed"]
+    assert {p: p.stat().st_mtime_ns for p in log_dir.glob("units=*/**/*")} == written
+
+
+def test_a_sweep_that_was_killed_goes_on_and_runs_what_had_not_ended(config, tmp_path):
+    path = config(matrix={"seed": [0, 1]}, training={"epochs": 400})
+    process = call(path, "--log-dir", "runs", "--jobs", "2", cwd=tmp_path)
+    runs = tmp_path / "runs"
+    _await(lambda: len(list(runs.glob(".attempts/*/svcca/snapshots/*"))) > 4)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    with pytest.raises(FileNotFoundError, match="no run of a sweep that has ended"):
+        sweep_runs(runs)
+    orphans = [path.name for path in (runs / ".attempts").iterdir()]
+    assert orphans
+    shorter = Sweep.load(path, ["training.epochs=1"])
+    assert [outcome.state for outcome in run_sweep(shorter, runs, jobs=2)] == ["finished"] * 2
+    assert [Run(run.path).steps for run in sweep_runs(runs)] == [[0, 1], [0, 1]]
+    assert not (runs / ".attempts").exists()
+    with pytest.raises(ConfigError, match=r"another config; they differ in training.epochs \(1 th"):
+        run_sweep(Sweep.load(path), runs)
+
+
+def _await(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_directory_that_is_no_run_is_not_taken_for_one(config, tmp_path):
+    (tmp_path / "runs/seed=0").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="seed=0 is no run of a sweep. Choose another --log-dir"):
+        run_sweep(Sweep.load(config(matrix={"seed": [0]})), tmp_path / "runs")
+
+
+def test_runs_of_a_worker_that_dies_are_run_again_and_none_is_counted_twice(config, tmp_path):
+    """A real scheduler and two real workers on loopback, one of them killed."""
+    from dask.distributed import Client
+
+    sweep = Sweep.load(config(matrix={"seed": [0, 1, 2]}, training={"epochs": 15}))
+    runs = tmp_path / "runs"
+    scheduler = _start("dask", "scheduler", "--port", "0", "--host", "127.0.0.1", "--no-dashboard")
+    workers = []
+    try:
+        address = _address(scheduler)
+        worker = ["dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        workers = [_start(*worker) for _ in range(2)]
+        with Client(address, timeout="60s") as client:
+            client.wait_for_workers(2, timeout=60)
+            outcomes = []
+            killed = _kill_one_when(workers, lambda: _snapshots(runs) > 3)
+            outcomes = run_sweep(sweep, runs, client=client)
+            killed.join()
+        assert workers[0].poll() == -signal.SIGKILL
+    finally:
+        for process in (*workers, scheduler):
+            process.kill()
+            process.communicate()
+    assert [outcome.state for outcome in outcomes] == ["finished"] * 3
+    assert sorted(path.name for path in runs.iterdir()) == [f"seed={i}" for i in range(3)]
+    assert all(len(Run(run.path).steps) == 16 for run in sweep_runs(runs))
+
+
+def _start(name, *arguments):
+    command = Path(sys.executable).with_name(name)
+    return subprocess.Popen(
+        [command, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+
+
+def _address(scheduler):
+    for line in scheduler.stderr:
+        if "Scheduler at:" in line:
+            return line.split()[-1]
+    raise AssertionError("the scheduler ended")
+
+
+def _snapshots(runs):
+    return len(list(runs.glob(".attempts/*/svcca/snapshots/*")))
+
+
+def _kill_one_when(workers, condition):
+    import threading
+
+    def work():
+        _await(condition)
+        workers[0].kill()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
