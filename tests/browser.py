@@ -33,6 +33,11 @@ def chromium():
 OF_THE_HOST = ("Multiple instances of Three.js", "Failed to load resource")
 
 
+# What a Content-Security-Policy forbids, in the page and in the frames of it.
+VIOLATIONS = """document.addEventListener('securitypolicyviolation', (event) =>
+  window.violated(`policy: ${event.violatedDirective} ${event.blockedURI}`));"""
+
+
 @contextmanager
 def page_of(browser, url, *, width=1400, height=1000, **options):
     """A page, of which nothing may go wrong: no error, no violation, no request elsewhere."""
@@ -64,6 +69,8 @@ def page_of(browser, url, *, width=1400, height=1000, **options):
             else None
         ),
     )
+    page.expose_function("violated", lambda text: page.complaints.append(text))
+    context.add_init_script(VIOLATIONS)
     page.goto(url)
     try:
         yield page

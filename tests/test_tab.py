@@ -17,6 +17,7 @@ from PIL import Image
 from tensorboard_server import serving, until
 
 from svcca_monitor import Run, chance_level, convergence, learning_dynamics, pane, trajectory
+from svcca_monitor.tensorboard.board import Board
 
 pytestmark = needs_chromium
 
@@ -261,6 +262,23 @@ def test_it_works_with_the_keyboard_alone_and_everything_has_a_name(browser, ser
             assert float(epoch) == float(known["convergence_epoch"])
             assert float(area) == pytest.approx(float(known["area_under_curve"]), abs=1e-3)
             assert float(chance) == pytest.approx(float(known["chance_level"]), abs=1e-3)
+
+
+def test_grey_cells_of_a_trajectory_are_explained(browser, tmp_path):
+    board = Board(tmp_path / "svcca", "svcca", ["low", "high"], 100)
+    facts = {"chance": [0.1, 0.1], "dims": np.array([3.0, 4.0])}
+    for epoch in range(4):
+        history = np.full((2, epoch), 0.7)
+        history[:, : max(0, epoch - 2)] = np.nan  # the memory of this monitor holds two
+        board.snapshot(epoch, np.eye(2), history, first=not epoch, epoch=epoch, **facts)
+    why = "grey: not compared (no longer in memory, or constant)"
+    with serving(tmp_path) as server:
+        until(lambda: server.ask("svcca/tags"))
+        with tab(browser, server) as (_, frame):
+            assert chart(frame, "Trajectory").locator(".readout").inner_text() == why
+            text = point_at(frame, "Trajectory", 3, 0, 4, 4)
+            assert text == f"high, epoch 3 × epoch 0: {why}"
+            assert said(point_at(frame, "Trajectory", 3, 2, 4, 4)) == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("width", [1000, 1920])

@@ -71,7 +71,7 @@ export class Run {
         ? chanceLevel(this.measure, this.samples, dims[0].at(i, 0), dims[1].at(j, 0))
         : NaN;
     const value = adjusted
-      ? this.adjuster(step, other, (i, j) => frame.at(i, j), chance)
+      ? this.adjuster(step, other, (i, j) => frame.at(i, j), dims)
       : (i, j) => frame.at(i, j);
     return { frame, step, other, value, chance, raw: (i, j) => frame.at(i, j) };
   }
@@ -95,6 +95,16 @@ export class Run {
     const history = this.byStep.history.get(this.steps[late]);
     const column = this.ordinal(early);
     return history && column < history.columns ? history.at(i, column) : NaN;
+  }
+
+  /** Whether layer i was not compared with some of its earlier snapshots that are shown. */
+  forgotten(i) {
+    return this.steps.some((_, k) => {
+      for (let early = 0; early < k; early++) {
+        if (Number.isNaN(this.between(i, k, early))) return true;
+      }
+      return false;
+    });
   }
 
   /** Place of a snapshot among all that were taken, those left out by sampling included. */
@@ -131,18 +141,46 @@ export class Run {
     });
   }
 
-  adjuster(step, other, raw, chance) {
+  /** Values of a pane with chance at 0; `dims` are those of its rows and of its columns. */
+  adjuster(step, other, raw, dims) {
     const n = this.layers.length;
     const key = `${step} ${other}`;
     if (!this.levels.has(key)) {
-      const table = new Float32Array(n * n);
-      for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) table[i * n + j] = chance(i, j);
       if (this.levels.size > 20) this.levels.clear();
-      this.levels.set(key, table);
+      this.levels.set(key, this.levelTable(...dims));
     }
     const table = this.levels.get(key);
     return (i, j) => rescaled(raw(i, j), table[i * n + j]);
   }
+
+  /** Chance levels of all pairs: asked for once for each two sizes, as layers share them. */
+  levelTable(rows, columns) {
+    const n = this.layers.length;
+    const table = new Float32Array(n * n).fill(NaN);
+    if (!rows || !columns) return table;
+    const [p, q] = [rows, columns].map((dims) => places(n, (i) => dims.at(i, 0)));
+    const levels = p.distinct.map((a) =>
+      Float32Array.from(q.distinct, (b) => chanceLevel(this.measure, this.samples, a, b)),
+    );
+    for (let i = 0; i < n; i++) {
+      const row = levels[p.place[i]];
+      for (let j = 0; j < n; j++) table[i * n + j] = row[q.place[j]];
+    }
+    return table;
+  }
+}
+
+/** The distinct ones of n values, and where among them each is. */
+function places(n, value) {
+  const distinct = [];
+  const known = new Map();
+  const place = new Int32Array(n);
+  for (let i = 0; i < n; i++) {
+    const each = value(i);
+    if (!known.has(each)) known.set(each, distinct.push(each) - 1);
+    place[i] = known.get(each);
+  }
+  return { distinct, place };
 }
 
 /** So that chance is 0 and identity 1. */

@@ -9,6 +9,8 @@ import { settledTable } from "./table.js";
 /** The moments of Raghu et al. 2017, figure 4, as shares of training. */
 const MOMENTS = [0, 0.35, 0.75, 1];
 const MODES = { now: "at this epoch", end: "at the end" };
+/** Of a trajectory: a monitor compares with those earlier snapshots that its memory still holds. */
+const FORGOTTEN = "grey: not compared (no longer in memory, or constant)";
 const PANE_HELP = "Arrow keys move the cell, Enter pins its curve.";
 
 export class RunView {
@@ -33,7 +35,8 @@ export class RunView {
     });
     this.past = new HeatMap({ title: "Trajectory", file: file("trajectory"), help: "Epochs by epochs.", aspect: 0.9 });
     this.note = make("p", { className: "note", role: "status" });
-    this.details = make("details", {}, make("summary", {}, "Convergence table"));
+    // A report is read from top to bottom; a tab is looked at.
+    this.details = make("details", { open: !app.source.live }, make("summary", {}, "Convergence table"));
     this.element = make(
       "section",
       { className: "run", "aria-label": `Run ${run.name}` },
@@ -169,6 +172,7 @@ export class RunView {
       this.details.replaceChildren(this.details.firstChild, settledTable(run, this.settled));
     }
     const { layer } = this;
+    if (this.pastData?.key !== `${key} ${layer}`) this.forgotten = run.forgotten(layer);
     this.pastData = {
       rows: run.epochs.map(epochText),
       columns: run.epochs.map(epochText),
@@ -259,11 +263,14 @@ export class RunView {
     const { run, layer } = this;
     const cell = hover?.kind === "past" ? [run.indexAt(hover.epoch), run.indexAt(hover.other)] : null;
     this.past.mark({ cell, column: this.index });
-    if (!cell) return this.past.say("");
+    if (!cell) return this.past.say(this.forgotten ? FORGOTTEN : "");
     const [k, l] = cell;
     const chance = run.chance(layer, run.steps[k], layer, run.steps[l]);
     const epochs = `epoch ${epochText(run.epochs[k])} × epoch ${epochText(run.epochs[l])}`;
     const shown = this.pastAt(layer, k, l, this.state.adjusted);
+    if (Number.isNaN(run.between(layer, k, l))) {
+      return this.past.say(`${run.layers[layer]}, ${epochs}: ${FORGOTTEN}`);
+    }
     return this.past.say(
       `${run.layers[layer]}, ${epochs}: ${this.valueText(shown, { value: run.between(layer, k, l), chance })}`,
     );
