@@ -15,7 +15,7 @@ def test_every_config_of_the_project_is_valid_and_reads_back(path, tmp_path):
     assert config.load(tmp_path / "again.yaml") == settings
 
 
-def test_the_three_configs_are_there():
+def test_the_configs_of_single_runs_are_there():
     names = {path.name for path in CONFIGS.glob("*.yaml")}
     assert {"digits.yaml", "fashion_mnist_convnet.yaml", "cifar10_convnet.yaml"} <= names
 

@@ -1,0 +1,70 @@
+"""Order in which the layers of a language model settle (Morcos et al. 2018, fig. 6).
+
+svcca-monitor sweep configs/austen_lstm.yaml --log-dir LOGS
+python examples/austen_lstm.py LOGS -o figure.png
+
+Against the end, every curve reaches 1 at the last step, where it is compared with itself. The
+lagged view, each snapshot against the one before, does not know the end and has no such jump.
+"""
+
+import argparse
+
+import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import kendalltau
+from seeds import interval, shown
+
+from svcca_monitor import Run, learning_dynamics
+from svcca_monitor.experiments.sweep import sweep_runs
+
+REFERENCES = {"final": "against the end", "previous": "against the epoch before (lagged)"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("logs", help="log directory of the sweep")
+    parser.add_argument("-o", "--output", default="austen_lstm.png")
+    arguments = parser.parse_args()
+    runs = [Run(path) for _, _, path in sweep_runs(arguments.logs)]
+    curves = {
+        reference: [learning_dynamics(run, reference, measure="cca") for run in runs]
+        for reference in REFERENCES
+    }
+    layers, epochs = runs[0].layers, curves["final"][0]["epoch"].values
+    final, lagged = (np.array([c.values for c in curves[r]]) for r in ("final", "previous"))
+    print(f"{len(runs)} seeds, {epochs[-1]:g} epochs; mean canonical correlation (cca)")
+    early, late = 1, len(epochs) - 2
+    for which, i in (("early", early), ("late", late)):
+        tau = [kendalltau(range(len(layers)), values[i]).statistic for values in final]
+        print(f"  {which}, epoch {epochs[i]:g}: Kendall's tau of depth and similarity to the end")
+        print(f"    {shown(tau)}; −1 is strictly from the bottom up, 0 no order")
+        for j, layer in enumerate(layers):
+            chance = np.mean([c["chance"].values[i, j] for c in curves["final"]])
+            print(f"    {layer:10s} {shown(final[:, i, j])}  chance {chance:.2f}")
+    # By how much the last step of the mean curve exceeds the step before it.
+    for reference, values in (("final", final), ("previous", lagged)):
+        steps = np.diff(values.mean(axis=2), axis=1)
+        print(f"  last step of the curves {REFERENCES[reference]}: {shown(steps[:, -1])}")
+        print(f"    the step before: {shown(steps[:, -2])}")
+    draw(curves, layers, epochs).savefig(arguments.output, dpi=80)
+
+
+def draw(curves, layers, epochs):
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, (reference, title) in zip(
+        figure.subplots(1, 2, sharey=True), REFERENCES.items(), strict=True
+    ):
+        mean, lower, upper = interval([curve.values for curve in curves[reference]])
+        for i, layer in enumerate(layers):
+            shade = (i / len(layers), 0.25, 1 - i / len(layers))
+            axes.plot(epochs, mean[:, i], color=shade, marker="o", markersize=3, label=layer)
+            axes.fill_between(epochs, lower[:, i], upper[:, i], color=shade, alpha=0.15, lw=0)
+        axes.set(title=title, xlabel="epoch", ylim=(0, 1.02))
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel(f"cca similarity, mean of {len(curves['final'])} seeds")
+    figure.axes[1].legend(reverse=True, frameon=False)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
