@@ -1,4 +1,5 @@
 from . import plots as plots
+from .alignment import alignment as alignment
 from .callbacks.monitor import SVCCAMonitor as SVCCAMonitor
 from .callbacks.opening import RunInUseError as RunInUseError
 from .callbacks.replay import CheckpointError as CheckpointError
@@ -7,6 +8,12 @@ from .canonical import CCAResult as CCAResult
 from .canonical import canonical_correlations as canonical_correlations
 from .canonical import cca as cca
 from .chance import chance_level as chance_level
+from .directions import ClassShare as ClassShare
+from .directions import DirectionPairs as DirectionPairs
+from .directions import aligned_directions as aligned_directions
+from .directions import class_share as class_share
+from .directions import project as project
+from .directions import raw_neurons as raw_neurons
 from .dynamics import compare as compare
 from .dynamics import learning_dynamics as learning_dynamics
 from .dynamics import pane as pane
@@ -41,6 +48,8 @@ from .run import Run as Run
 from .run import RunFormatError as RunFormatError
 from .run import RunMismatchError as RunMismatchError
 from .schedule import log_spaced as log_spaced
+from .sensitivity import class_gaps as class_gaps
+from .sensitivity import class_sensitivity as class_sensitivity
 from .settling import convergence as convergence
 from .spatial import fold_space as fold_space
 from .spatial import fourier_resize as fourier_resize

@@ -163,6 +163,33 @@ def show(
 
 
 @app.command()
+def classes(
+    path: Annotated[Path, typer.Argument(metavar="RUN", help="Log directory of a run.")],
+    step: Annotated[int | None, typer.Option(help="Step to show; default: the last.")] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Save the curves through depth and training in this file."),
+    ] = None,
+) -> None:
+    """Show which classes each layer of a RUN tells apart."""
+    with _readable_errors():
+        from .display import class_table
+        from .run import Run
+        from .sensitivity import class_sensitivity
+
+        console = Console()
+        opened = Run(path)
+        chosen = step if step is not None else next(iter(opened.steps[-1:]), None)
+        found = class_sensitivity(opened, steps=None if chosen is None else [chosen])
+        console.print(class_table(found.isel(step=0)))
+        if plot is not None:
+            from . import plots
+
+            plots.class_curves(class_sensitivity(opened)).savefig(plot, dpi=150)
+            console.print(f"Saved {plot}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def report(
     paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Log directories.")],
     output: Annotated[

@@ -191,6 +191,33 @@ def bottom_up(settled: xr.Dataset) -> str:
     )
 
 
+def class_table(data: xr.DataArray) -> Table:
+    """Layers × classes: correlation of each class with each layer, what is beyond chance in colour.
+
+    Args:
+        data: Of `class_sensitivity`, of one step: (layer, class).
+    """
+    table = Table(
+        title="correlation of each class with each layer, top layer first",
+        title_justify="left",
+        caption=f"by chance: labels in random order stay below this in "
+        f"{(1 + data.attrs['level']) / 2:.1%} of cases",
+        caption_justify="left",
+        box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("layer", no_wrap=True)
+    for name in data["class"].values:
+        table.add_column(Text(str(name)), justify="right", no_wrap=True)
+    table.add_column("by chance", justify="right", no_wrap=True)
+    for name in data["layer"].values[::-1]:
+        row = data.sel(layer=name)
+        bound = float(row["null_upper"])
+        cells = [Text(f"{v:.2f}", style="green" if v > bound else "dim") for v in row.values]
+        table.add_row(Text(str(name)), *cells, f"{bound:.2f}")
+    return table
+
+
 def _numbers(logs: Mapping[str, float]) -> str:
     shown: Sequence[str] = ("loss", "accuracy", "val_accuracy", "svcca_mean", "svcca_min")
     return "  ".join(f"{name} {logs[name]:.3f}" for name in shown if name in logs)

@@ -11,7 +11,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from scipy.optimize import isotonic_regression
 
 from . import dynamics
 from .run import Run
@@ -19,6 +21,12 @@ from .run import Run
 COLOURS = colormaps["viridis"].with_extremes(bad="0.5")
 # The moments of Raghu et al. 2017, figure 4, as shares of training.
 MOMENTS = (0.0, 0.35, 0.75, 1.0)
+# Told apart with any colour vision (the muted scheme of Paul Tol, and black).
+CLASS_COLOURS = (
+    *("#332288", "#CC6677", "#117733", "#88CCEE", "#AA4499"),
+    *("#999933", "#882255", "#44AA99", "#000000", "#DDAA33"),
+)
+RUN_COLOURS = ("#0072B2", "#D55E00")
 # More names than this are not legible: every second, third … is drawn.
 MOST_TICKS = 32
 
@@ -48,8 +56,7 @@ def panes(run: Run, *, moments: Sequence[float] = MOMENTS, **options: Any) -> Fi
         **options: As for `dynamics.pane`.
     """
     steps, epochs = np.array(run.steps), np.array(run.epochs)
-    start, end = epochs[0], epochs[-1]
-    chosen = [int(np.abs(epochs - (start + m * (end - start))).argmin()) for m in moments]
+    chosen = _at_moments(epochs, moments)
     grids = [dynamics.pane(run, int(steps[i]), **options) for i in chosen]
     size = 1.6 + 0.16 * min(len(run.layers), MOST_TICKS)
     figure = Figure(figsize=(len(grids) * size + 1.2, size + 1.1), layout="constrained")
@@ -104,6 +111,174 @@ def curves(data: xr.DataArray, *, title: str | None = None) -> Figure:
     if title:
         axes.set_title(title)
     return figure
+
+
+def class_curves(
+    data: xr.DataArray, *, moments: Sequence[float] = (0.0, 0.35, 1.0), title: str | None = None
+) -> Figure:
+    """Correlation of each class with the layers, from the input to the output.
+
+    One picture a moment of training, one line a class, named at its end; grey is what labels in
+    random order score.
+
+    Args:
+        data: Of `class_sensitivity`, of a run or of one snapshot.
+        moments: Shares of training, each in [0, 1]; the step nearest to each is shown.
+        title: Above the pictures.
+    """
+    parts, titles = [data], [""]
+    if "step" in data.dims:
+        epochs = data["epoch"].values
+        chosen = _at_moments(epochs, moments)
+        parts = [data.isel(step=i) for i in chosen]
+        titles = [f"epoch {epochs[i]:g}" for i in chosen]
+    names = [str(name) for name in data["layer"].values]
+    width = 1.2 + 0.2 * min(len(names), MOST_TICKS)
+    figure = Figure(figsize=(len(parts) * width + 1.5, 4.4), layout="constrained")
+    row = figure.subplots(1, len(parts), sharey=True, squeeze=False)[0]
+    for axes, part, caption in zip(row, parts, titles, strict=True):
+        _draw_classes(axes, part)
+        axes.set_title(caption, fontsize=9)
+    row[0].set(ylabel="correlation with the class", ylim=(0.0, min(1.0, _above(data)) + 0.02))
+    _name_ends(row[-1], parts[-1])
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def aligned_directions(data: xr.Dataset, *, pairs: int = 3, title: str | None = None) -> Figure:
+    """Directions of two runs that agree, beside raw neurons (Raghu et al. 2017, figure 1).
+
+    Probe examples sorted by class from left to right; a dot is what one direction says of one
+    example, in units of its standard deviation.
+
+    Args:
+        data: Of `alignment`.
+        pairs: How many pairs of each kind, from the top.
+        title: Above the pictures.
+    """
+    kinds = [str(kind) for kind in data["kind"].values]
+    shown = data["pair"].values[:pairs]
+    order = np.argsort(data["label"].values, kind="stable")
+    figure = Figure(figsize=(4.1 * len(kinds), 1.7 * len(shown) + 1.3), layout="constrained")
+    grid = figure.subplots(len(shown), len(kinds), sharex=True, sharey=True, squeeze=False)
+    for axes_of_pair, pair in zip(grid, shown, strict=True):
+        for axes, kind in zip(axes_of_pair, kinds, strict=True):
+            part = data.sel(kind=kind, pair=pair)
+            if np.isfinite(float(part["correlation"])):
+                _draw_traces(axes, part, order)
+            else:
+                axes.text(0.5, 0.5, "none left", ha="center", transform=axes.transAxes)
+        axes_of_pair[0].set_ylabel(f"pair {pair}\n(standard deviations)", fontsize=8)
+    for axes, kind in zip(grid[0], kinds, strict=True):
+        heading = "aligned directions" if kind == "aligned" else kind
+        axes.set_title(f"{heading}\n{axes.get_title()}", fontsize=9)
+    for axes in grid[-1]:
+        _name_classes(axes, data["label"].values[order], data.attrs["class_names"])
+    handles = [
+        Line2D([], [], linestyle="", marker="o", markersize=4, color=colour, label=name)
+        for colour, name in zip(RUN_COLOURS, data.attrs["run_names"], strict=True)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    by_chance = f"η² by chance {float(data['class_share_chance']):.3f}"
+    heading = title or f"{data.attrs['layer']}: probe examples sorted by class; {by_chance}"
+    figure.suptitle(heading, fontsize=10)
+    return figure
+
+
+def _at_moments(epochs: np.ndarray, moments: Sequence[float]) -> list[int]:
+    """Positions of the epochs nearest to shares of training."""
+    start, end = epochs[0], epochs[-1]
+    return [int(np.abs(epochs - (start + m * (end - start))).argmin()) for m in moments]
+
+
+def _draw_classes(axes: Axes, data: xr.DataArray) -> None:
+    places = np.arange(data.sizes["layer"])
+    lower, upper = data["null_lower"].values, data["null_upper"].values
+    axes.fill_between(places, lower, upper, color="0.8", linewidth=0)
+    for i, name in enumerate(data["class"].values):
+        axes.plot(
+            places,
+            data.sel({"class": name}),
+            color=CLASS_COLOURS[i % len(CLASS_COLOURS)],
+            linestyle=("-", "--", ":")[i // len(CLASS_COLOURS) % 3],
+            label=str(name),
+            linewidth=1.4,
+        )
+    every = -(-len(places) // MOST_TICKS)
+    axes.set_xticks(places[::every], data["layer"].values[::every])
+    axes.tick_params(axis="x", rotation=90)
+    axes.tick_params(labelsize=7)
+    axes.grid(alpha=0.3, axis="y")
+    if np.isfinite(upper).any():
+        axes.annotate(
+            "labels in random order",
+            (places[-1], 0.01),
+            ha="right",
+            va="bottom",
+            fontsize=7,
+            color="0.35",
+        )
+
+
+def _above(data: xr.DataArray) -> float:
+    """A little above everything that is drawn."""
+    return float(max(np.nanmax(data.values), np.nanmax(data["null_upper"].values))) * 1.03
+
+
+def _name_ends(axes: Axes, data: xr.DataArray) -> None:
+    """The name of each line at its right end, moved apart where ends lie close."""
+    last = data.isel(layer=-1).values
+    known = np.flatnonzero(np.isfinite(last))
+    order = known[np.argsort(last[known], kind="stable")]
+    gap = 0.042 * axes.get_ylim()[1]
+    places = last[order] - gap * np.arange(len(order))
+    # Least squares with the order kept: labels of a crowd spread about its middle.
+    spread = isotonic_regression(places).x + gap * np.arange(len(order)) if len(order) else []
+    for i, height in zip(order, spread, strict=True):
+        axes.annotate(
+            str(data["class"].values[i]),
+            (data.sizes["layer"] - 1, last[i]),
+            xytext=(1.05, height),
+            textcoords=("axes fraction", "data"),
+            va="center",
+            fontsize=8,
+            color=CLASS_COLOURS[i % len(CLASS_COLOURS)],
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5},
+        )
+
+
+def _draw_traces(axes: Axes, part: xr.Dataset, order: np.ndarray) -> None:
+    """Traces of both runs, class borders, and the numbers of the pair."""
+    for run, colour in zip(("a", "b"), RUN_COLOURS, strict=True):
+        values = part["trace"].sel(run=run).values[order]
+        axes.plot(
+            values,
+            ".",
+            markersize=2.0,
+            alpha=0.6,
+            markeredgewidth=0,
+            color=colour,
+            rasterized=True,
+        )
+    for border in np.flatnonzero(np.diff(part["label"].values[order])):
+        axes.axvline(border + 0.5, color="0.5", linewidth=0.6)
+    shares = ", ".join(f"{v:.2f}" for v in part["class_share"].values)
+    axes.set_title(f"correlation {float(part['correlation']):.2f}, η² {shares}", fontsize=8)
+    axes.set_xlim(-0.5, len(order) - 0.5)
+    axes.set_ylim(-4.2, 4.2)
+    axes.tick_params(labelsize=7)
+
+
+def _name_classes(axes: Axes, labels: np.ndarray, names: Sequence[str]) -> None:
+    """Class names in the middle of each class."""
+    classes = np.unique(labels)
+    middles = [float(np.flatnonzero(labels == c).mean()) for c in classes]
+    every = -(-len(classes) // MOST_TICKS)
+    texts = [names[int(c)] if len(names) else str(c) for c in classes]
+    axes.set_xticks(middles[::every], texts[::every], rotation=60, ha="right", fontsize=7)
+    axes.tick_params(axis="x", length=0)
 
 
 def _draw(axes: Axes, data: xr.DataArray, *, ylabel: bool = True) -> AxesImage:

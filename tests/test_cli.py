@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from svcca_monitor import Run, learning_dynamics
+from svcca_monitor import Run, class_sensitivity, learning_dynamics
 
 PROJECT = Path(__file__).parents[1]
 COMMAND = shutil.which("svcca-monitor", path=str(Path(sys.executable).parent))
@@ -169,3 +169,21 @@ def test_the_display_in_a_terminal_shows_each_layer():
     text = captured.get()
     for piece in ("c1", "0.991", "fc[1]", "0.500", "nan", "epoch 3/10", "loss 0.500"):
         assert piece in text
+
+
+def test_classes_shows_what_each_layer_tells_apart_and_saves_the_curves(trained, tmp_path):
+    done = call("classes", trained[0], "--plot", "classes.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = class_sensitivity(Run(trained[0])).isel(step=-1)
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines() if line.split()}
+    for layer in found["layer"].values:
+        expected = [*found.sel(layer=layer).values, float(found["null_upper"].sel(layer=layer))]
+        assert rows[layer] == [f"{value:.2f}" for value in expected]
+    assert (tmp_path / "classes.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_classes_of_a_step_that_is_not_there_names_the_steps(made_run, tmp_path):
+    made_run()
+    done = call("classes", "made", "--step", 9, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no snapshot of step 9. Steps: [0, 1, 2, 3, 4]" in done.stderr

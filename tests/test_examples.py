@@ -72,7 +72,7 @@ def test_docstring_examples_are_true():
     import importlib
 
     names = ["subspace", "canonical", "measures", "chance", "probe", "schedule"]
-    names += ["fourier", "moments", "gram"]
+    names += ["fourier", "moments", "gram", "sensitivity", "directions"]
     results = [doctest.testmod(importlib.import_module(f"svcca_monitor.{name}")) for name in names]
     assert all(result.attempted for result in results)
     assert sum(result.failed for result in results) == 0

@@ -74,6 +74,13 @@ TABLE = {
         {"run", "inference", "measures", "pairs", "panes", "subspace", "probe", "messages"},
     ),
     "settling": (NUMERIC | {"xarray"}, {"dynamics", "run", "measures", "messages"}),
+    "classes": ({"numpy"}, {"subspace"}),
+    "directions": (NUMERIC, {"canonical", "classes", "messages", "rounding", "subspace"}),
+    "sensitivity": ({"numpy", "xarray"}, {"chance", "classes", "run", "subspace"}),
+    "alignment": (
+        {"numpy", "xarray"},
+        {"directions", "messages", "probe", "run", "subspace"},
+    ),
     "callbacks.__init__": (set(), set()),
     "callbacks.selection": ({"keras"}, {"messages"}),
     "callbacks.collections": ({"keras"}, {"callbacks.selection"}),
@@ -142,7 +149,7 @@ TABLE = {
         {"tensorboard.frames", "tensorboard.loader"},
     ),
     "tensorboard.frames": ({"numpy"}, set()),
-    "plots": ({"matplotlib", "numpy", "xarray"}, {"dynamics", "run"}),
+    "plots": (NUMERIC | {"matplotlib", "xarray"}, {"dynamics", "run"}),
     # The page is that of the tab, and so is the form of its numbers.
     "report": (
         {"numpy"},
@@ -194,7 +201,7 @@ TABLE = {
     "cli": (
         {"typer", "rich"},
         {
-            *("run dynamics settling plots display report".split()),
+            *("run dynamics sensitivity settling plots display report".split()),
             *("experiments.config experiments.matrix experiments.sweep".split()),
             "experiments.train",
         },
@@ -327,6 +334,8 @@ def test_the_exported_names_are_the_promised_names():
         *("fold_space stride_space Moments MinibatchCKA GramMatrices".split()),
         *("ProbeSet ProbeMismatchError Run Store LayerInfo".split()),
         *("RunFormatError RunMismatchError".split()),
+        *("class_sensitivity class_gaps aligned_directions raw_neurons DirectionPairs".split()),
+        *("class_share ClassShare project alignment".split()),
         *("learning_dynamics pane trajectory compare convergence plots".split()),
         *("SVCCAMonitor RunInUseError replay CheckpointError log_spaced".split()),
     }
