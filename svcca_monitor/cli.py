@@ -44,7 +44,9 @@ def run(
         from .experiments import config as configs
 
         settings = configs.load(config, override or [])
-        folder = log_dir or _unused(Path("logs") / config.stem)
+        # The config of a run is called like any other; the run has a name.
+        name = config.absolute().parent.name if config.name == "config.yaml" else config.stem
+        folder = log_dir or _unused(Path("logs") / name)
         # TensorFlow's notes on the machine it finds would tear the display.
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from .display import TrainingDisplay
@@ -58,7 +60,16 @@ def run(
                 display.update(**vars(progress))
 
             train(settings, folder, report=report)
-        _print_convergence(console, Run(folder), measure=None, reference="final")
+        wanted = settings.analysis
+        _print_convergence(
+            console,
+            Run(folder),
+            measure=wanted.measure,
+            reference=str(wanted.reference),
+            threshold=wanted.threshold,
+            adjusted=wanted.adjusted,
+            layers=wanted.layers,
+        )
         shown = shlex.quote(str(folder))
         console.print(
             f"\nRun in {folder}. Look at it again, or in TensorBoard:",
@@ -108,6 +119,16 @@ def sweep(
         console.print(f"{done} of {len(outcomes)} runs in {folder}", highlight=False, markup=False)
     if done < len(outcomes):
         raise typer.Exit(1)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of configs, as editors use it to complete and check them."""
+    import json
+
+    from .experiments.config import Config
+
+    typer.echo(json.dumps(Config.schema_of_files(), indent=2))
 
 
 @app.command()
@@ -212,15 +233,24 @@ def report(
 
 
 def _print_convergence(
-    console: Console, opened: Run, *, measure: str | None, reference: str
+    console: Console,
+    opened: Run,
+    *,
+    measure: str | None,
+    reference: str,
+    threshold: float = 0.9,
+    adjusted: bool = False,
+    layers: list[str] | None = None,
 ) -> None:
     from .display import convergence_table
     from .dynamics import learning_dynamics
     from .settling import convergence
 
     name, options = _measure(opened, measure)
+    options = {**options, "adjusted": adjusted}
     curves = learning_dynamics(opened, _reference(reference), measure=name, **options)
-    settled = convergence(opened, measure=name, **options)
+    settled = convergence(opened, threshold=threshold, layers=layers, measure=name, **options)
+    curves = curves.sel(layer=settled["layer"].values)
     console.print(convergence_table(curves, settled, width=console.width))
     console.print(f"{len(opened.steps)} snapshots, {opened.size / 1e6:.1f} MB on disk")
 

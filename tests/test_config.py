@@ -108,3 +108,25 @@ def test_missing_sections_and_files_are_named(tmp_path):
         config.load(tmp_path / "x.yaml")
     with pytest.raises(config.ConfigError, match="Cannot read the config .*nowhere"):
         config.load(tmp_path / "nowhere.yaml")
+
+
+def test_the_schema_accepts_every_config_of_the_project_and_names_what_it_knows():
+    schema = config.Config.schema_of_files()
+    assert schema["properties"].keys() >= {"seed", "data", "model", "training", "monitor"}
+    assert schema["additionalProperties"] is False
+    assert schema["$defs"]["TrainingConfig"]["properties"]["epochs"]["minimum"] == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("analysis.measure=ckaa", "Unknown measure 'ckaa'. Did you mean 'cka'"),
+        ("analysis.reference=finall", "Unknown reference 'finall'. Did you mean 'final'"),
+        ("analysis.threshold=2", r"'threshold' in \[analysis\] .*less than 1"),
+        ("training.learning_rate=-1", r"'learning_rate' in \[training\] .*greater than 0"),
+        ("training.callbacks=EarlyStopping", r"'callbacks' in \[training\] .*list"),
+    ],
+)
+def test_what_analysis_and_training_take_is_checked_before_anything_runs(override, message):
+    with pytest.raises(config.ConfigError, match=message):
+        config.load(DIGITS, [override])

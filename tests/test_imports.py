@@ -158,14 +158,20 @@ TABLE = {
     "display": ({"rich", "numpy", "xarray"}, {"experiments.matrix", "experiments.sweep"}),
     "experiments.__init__": (set(), set()),
     "experiments.names": (set(), set()),
-    "experiments.config": (
-        {"pydantic", "yaml"},
-        {"activations", "measures", "messages", "schedule", "store", "subspace"},
+    "experiments.sections": (
+        {"pydantic"},
+        {"activations", "dynamics", "measures", "messages", "schedule", "store", "subspace"},
     ),
+    "experiments.config": ({"pydantic", "yaml"}, {"messages", "experiments.sections"}),
+    "experiments.serialised": (
+        {"keras"},
+        {"messages", "experiments.names", "experiments.sections"},
+    ),
+    "experiments.provenance": (set(), set()),
     "experiments.text": ({"numpy"}, set()),
     "experiments.data": (
         {"numpy", "keras", "sklearn"},
-        {"messages", "experiments.config", "experiments.names", "experiments.text"},
+        {"messages", "experiments.names", "experiments.sections", "experiments.text"},
     ),
     "experiments.residual": ({"keras"}, set()),
     "experiments.recurrent": ({"keras"}, set()),
@@ -173,8 +179,8 @@ TABLE = {
         {"keras"},
         {
             "messages",
-            "experiments.config",
             "experiments.names",
+            "experiments.sections",
             "experiments.recurrent",
             "experiments.residual",
         },
@@ -190,6 +196,8 @@ TABLE = {
             "experiments.config",
             "experiments.data",
             "experiments.models",
+            "experiments.provenance",
+            "experiments.serialised",
         },
     ),
     "experiments.cell": ({"yaml"}, {"files", "experiments.config", "experiments.train"}),

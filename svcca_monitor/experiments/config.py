@@ -8,22 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, Field, ValidationError
 
-from ..activations import REPRESENTATIONS
-from ..measures import MEASURES, get_measure
-from ..messages import nearest, unknown_name
-from ..schedule import parse as parse_frequency
-from ..store import Store
-from ..subspace import Criterion
+from ..messages import nearest
+from .sections import (
+    AnalysisConfig,
+    DataConfig,
+    ModelConfig,
+    MonitorConfig,
+    Section,
+    TrainingConfig,
+)
 
 # Of a config of many runs, beside the sections of one.
 SWEEP_KEYS = ("matrix", "exclude")
@@ -33,108 +28,7 @@ class ConfigError(ValueError):
     """A config that cannot be run; says which key of which file, and the way out."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataConfig(_Section):
-    """What to train on: a built-in name, or `module:function`."""
-
-    name: str
-    path: Path | None = None
-    """An .npz file with x_train, y_train, x_test and y_test, instead of the built-in source; of
-    `text`, a text file."""
-    train_size: int | None = Field(None, ge=1)
-    """Train on this many examples, drawn with the seed; all if left out."""
-    test_size: int | None = Field(None, ge=2)
-    seed: int | None = Field(None, ge=0)
-    """Draws the examples and the probe set; the seed of the experiment if left out. Runs of several
-    seeds that are to be compared need the same probe set, and so this."""
-    random_labels: int | None = Field(None, ge=0)
-    """Shuffle the labels of the training examples, the same way for the same number; those of the
-    test examples stay true."""
-
-
-class ModelConfig(_Section):
-    """What to train: a built-in name, or `module:function`, and its parameters."""
-
-    name: str
-    parameters: dict[str, Any] = {}
-
-
-class TrainingConfig(_Section):
-    """How to train."""
-
-    epochs: int = Field(ge=1)
-    batch_size: int = Field(64, ge=1)
-    optimizer: str | dict[str, Any] = "adam"
-    learning_rate: float | None = Field(None, gt=0)
-
-
-class MonitorConfig(_Section):
-    """What to watch."""
-
-    probe_size: int = Field(1024, ge=2)
-    layers: str | list[str] | None = None
-    measure: str = "svcca"
-    representation: str | dict[str, str] = "mean"
-    """For all layers, or by names and globs of layers."""
-    snapshot_freq: str | int | list[int] | dict[str, int] = "epoch"
-    """`epoch`, a number of batches, a list of steps, or `{log_spaced: 4}`."""
-    max_overhead: float | None = Field(None, gt=0, le=1)
-    store: dict[str, Any] | None = None
-    """Bounds of what stays on disk: `dims`, `dtype` and `keep`."""
-    explained_variance: float | None = Field(None, gt=0, le=1)
-    criterion: Criterion | None = None
-    dims: int | None = Field(None, ge=1)
-
-    @field_validator("measure")
-    @classmethod
-    def _known_measure(cls, name: str) -> str:
-        if name not in MEASURES:
-            raise ValueError(unknown_name("measure", name, MEASURES))
-        return name
-
-    @field_validator("representation")
-    @classmethod
-    def _known_representation(cls, value: str | dict[str, str]) -> str | dict[str, str]:
-        for name in value.values() if isinstance(value, dict) else (value,):
-            if name not in REPRESENTATIONS:
-                raise ValueError(unknown_name("representation", name, REPRESENTATIONS))
-        return value
-
-    @field_validator("snapshot_freq", "store")
-    @classmethod
-    def _known_choice(cls, value: Any, field: ValidationInfo) -> Any:
-        try:
-            if field.field_name == "snapshot_freq":
-                parse_frequency(value)
-            elif value is not None:
-                Store.of(value)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-        return value
-
-    @model_validator(mode="after")
-    def _measure_takes_options(self) -> MonitorConfig:
-        try:
-            get_measure(self.measure).settings(self.measure_options)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-        return self
-
-    @property
-    def measure_options(self) -> dict[str, Any]:
-        """The options that were set, for the measure."""
-        options = {
-            "explained_variance": self.explained_variance,
-            "criterion": self.criterion,
-            "dims": self.dims,
-        }
-        return {key: value for key, value in options.items() if value is not None}
-
-
-class Config(_Section):
+class Config(Section):
     """One experiment."""
 
     seed: int = Field(0, ge=0)
@@ -142,6 +36,26 @@ class Config(_Section):
     model: ModelConfig
     training: TrainingConfig
     monitor: MonitorConfig = MonitorConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
+
+    @classmethod
+    def schema_of_files(cls) -> dict[str, Any]:
+        """The JSON schema of a file: of one experiment or, with a matrix, of many."""
+        schema = cls.model_json_schema()
+        anything: dict[str, Any] = {"type": "array", "items": {}, "minItems": 1}
+        schema["properties"] |= {
+            "matrix": {
+                "type": "object",
+                "additionalProperties": anything,
+                "description": "Lists of values by section.key: a sweep runs all combinations.",
+            },
+            "exclude": {
+                "type": "array",
+                "items": {"type": "object"},
+                "description": "Settings of the matrix whose combinations are left out.",
+            },
+        }
+        return schema
 
     def to_yaml(self) -> str:
         """Every key with its value; reads back as the same config."""
@@ -240,6 +154,9 @@ def _explain(entry: Any, path: str | os.PathLike[str]) -> str:
 
 _ALTERNATIVES = (
     "str",
+    "float",
+    "constrained-float",
+    "list[union[str,dict[str,any]]]",
     "int",
     "list[str]",
     "list[int]",

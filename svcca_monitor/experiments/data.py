@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..messages import unknown_name
-from .config import DataConfig
 from .names import resolve
+from .sections import DataConfig
 from .text import characters
 
 _ARRAYS = ("x_train", "y_train", "x_test", "y_test")

@@ -10,10 +10,10 @@ import keras
 from keras import layers
 
 from ..messages import unknown_name
-from .config import ModelConfig
 from .names import resolve
 from .recurrent import lstm
 from .residual import resnet
+from .sections import ModelConfig
 
 
 def mlp(

@@ -15,8 +15,9 @@ from ..callbacks.replay import replay as replay_checkpoints
 from ..files import write_atomically
 from ..probe import ProbeSet
 from ..run import Run
-from . import data, models
+from . import data, models, serialised
 from .config import Config
+from .provenance import provenance, to_json
 
 
 @dataclass(frozen=True)
@@ -64,21 +65,23 @@ def train(
             f"{folder} holds a run already. Choose another --log-dir, or remove that one."
         )
     dataset, model = _data_and_model(config)
-    optimizer = keras.optimizers.get(config.training.optimizer)
-    if config.training.learning_rate is not None:
-        optimizer.learning_rate = config.training.learning_rate
     model.compile(
-        optimizer=optimizer,
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
+        optimizer=serialised.optimizer(config.training),
+        loss=serialised.loss(config.training),
+        metrics=serialised.metrics(config.training),
     )
+    own = serialised.callbacks(config.training)
     monitor = SVCCAMonitor(_probe(config, dataset), folder, **_options(config))
 
     def keep_config(_: Any) -> None:
         write_atomically(folder / "config.yaml", config.to_yaml().encode())
+        facts = provenance(keras.backend.backend())
+        write_atomically(folder / "provenance.json", to_json(facts))
 
-    # Behind the monitor, which refuses what cannot be run: then there is nothing to keep.
-    callbacks: list[Any] = [monitor, keras.callbacks.LambdaCallback(on_train_begin=keep_config)]
+    # Behind the monitor, which refuses what cannot be run: then there is nothing to keep. Before
+    # it, callbacks that put weights back at the end, which the final snapshot is to see.
+    keep = keras.callbacks.LambdaCallback(on_train_begin=keep_config)
+    callbacks: list[Any] = [*own, monitor, keep]
     if report is not None:
         callbacks.append(_Reporter(monitor, report))
     history = model.fit(

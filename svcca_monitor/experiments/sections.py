@@ -1,0 +1,155 @@
+"""The sections of a config: what may stand there, and in which range."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from ..activations import REPRESENTATIONS
+from ..dynamics import REFERENCES
+from ..measures import MEASURES, get_measure
+from ..messages import unknown_name
+from ..schedule import parse as parse_frequency
+from ..store import Store
+from ..subspace import Criterion
+
+
+class Section(BaseModel):
+    """Refuses what it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Section):
+    """What to train on: a built-in name, or `module:function`."""
+
+    name: str
+    path: Path | None = None
+    """An .npz file with x_train, y_train, x_test and y_test, instead of the built-in source; of
+    `text`, a text file."""
+    train_size: int | None = Field(None, ge=1)
+    """Train on this many examples, drawn with the seed; all if left out."""
+    test_size: int | None = Field(None, ge=2)
+    seed: int | None = Field(None, ge=0)
+    """Draws the examples and the probe set; the seed of the experiment if left out. Runs of several
+    seeds that are to be compared need the same probe set, and so this."""
+    random_labels: int | None = Field(None, ge=0)
+    """Shuffle the labels of the training examples, the same way for the same number; those of the
+    test examples stay true."""
+
+
+class ModelConfig(Section):
+    """What to train: a built-in name, or `module:function`, and its parameters."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class TrainingConfig(Section):
+    """How to train."""
+
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(64, ge=1)
+    optimizer: str | dict[str, Any] = "adam"
+    """A name that Keras knows, or `{class_name: Adam, config: {…}}`; so below."""
+    learning_rate: Annotated[float, Field(gt=0)] | dict[str, Any] | None = None
+    """A number, or the serialisation of one of `keras.optimizers.schedules`."""
+    loss: str | dict[str, Any] | None = None
+    """Sparse categorical crossentropy of logits if left out."""
+    metrics: list[str | dict[str, Any]] = ["accuracy"]
+    callbacks: list[str | dict[str, Any]] = []
+    """Classes of `keras.callbacks`, or `module:function`; in front of the monitor."""
+
+
+class MonitorConfig(Section):
+    """What to watch."""
+
+    probe_size: int = Field(1024, ge=2)
+    layers: str | list[str] | None = None
+    measure: str = "svcca"
+    representation: str | dict[str, str] = "mean"
+    """For all layers, or by names and globs of layers."""
+    snapshot_freq: str | int | list[int] | dict[str, int] = "epoch"
+    """`epoch`, a number of batches, a list of steps, or `{log_spaced: 4}`."""
+    max_overhead: float | None = Field(None, gt=0, le=1)
+    store: dict[str, Any] | None = None
+    """Bounds of what stays on disk: `dims`, `dtype` and `keep`."""
+    explained_variance: float | None = Field(None, gt=0, le=1)
+    criterion: Criterion | None = None
+    dims: int | None = Field(None, ge=1)
+
+    @field_validator("measure")
+    @classmethod
+    def _known_measure(cls, name: str) -> str:
+        if name not in MEASURES:
+            raise ValueError(unknown_name("measure", name, MEASURES))
+        return name
+
+    @field_validator("representation")
+    @classmethod
+    def _known_representation(cls, value: str | dict[str, str]) -> str | dict[str, str]:
+        for name in value.values() if isinstance(value, dict) else (value,):
+            if name not in REPRESENTATIONS:
+                raise ValueError(unknown_name("representation", name, REPRESENTATIONS))
+        return value
+
+    @field_validator("snapshot_freq", "store")
+    @classmethod
+    def _known_choice(cls, value: Any, field: ValidationInfo) -> Any:
+        try:
+            if field.field_name == "snapshot_freq":
+                parse_frequency(value)
+            elif value is not None:
+                Store.of(value)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    @model_validator(mode="after")
+    def _measure_takes_options(self) -> MonitorConfig:
+        try:
+            get_measure(self.measure).settings(self.measure_options)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+    @property
+    def measure_options(self) -> dict[str, Any]:
+        """The options that were set, for the measure."""
+        options = {
+            "explained_variance": self.explained_variance,
+            "criterion": self.criterion,
+            "dims": self.dims,
+        }
+        return {key: value for key, value in options.items() if value is not None}
+
+
+class AnalysisConfig(Section):
+    """What is shown of the run when it has ended."""
+
+    measure: str | None = None
+    """That of the monitor if left out."""
+    reference: str | int = "final"
+    """`final`, `initial`, `previous` or a step: what curves are compared with."""
+    threshold: float = Field(0.9, gt=0, lt=1)
+    """A layer has converged while its similarity to the end stays above this."""
+    adjusted: bool = False
+    """Rescale, so that chance is 0 and identity 1."""
+    layers: list[str] | None = None
+    """Names or globs; all if left out."""
+
+    @field_validator("measure")
+    @classmethod
+    def _known_measure(cls, name: str | None) -> str | None:
+        if name is not None and name not in MEASURES:
+            raise ValueError(unknown_name("measure", name, MEASURES))
+        return name
+
+    @field_validator("reference")
+    @classmethod
+    def _known_reference(cls, reference: str | int) -> str | int:
+        if isinstance(reference, str) and reference not in REFERENCES:
+            raise ValueError(unknown_name("reference", reference, (*REFERENCES, "a step")))
+        return reference

@@ -1,0 +1,87 @@
+"""What configs say of training becomes objects of Keras, or an error with the nearest name."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from svcca_monitor import Run
+from svcca_monitor.experiments import config, serialised, train
+
+BASE = {
+    "data": {"name": "digits", "train_size": 96, "test_size": 60},
+    "model": {"name": "mlp", "parameters": {"units": [6]}},
+    "monitor": {"probe_size": 50},
+}
+
+
+def training(**keys):
+    return config.check({**BASE, "training": {"epochs": 1, **keys}}, "x.yaml").training
+
+
+def test_names_and_serialisations_of_keras_become_its_objects():
+    adam = serialised.optimizer(training(optimizer="adam", learning_rate=0.02))
+    assert isinstance(adam, keras.optimizers.Adam)
+    assert float(adam.learning_rate.value) == pytest.approx(0.02)
+    sgd = {"class_name": "SGD", "config": {"momentum": 0.9}}
+    decay = {"class_name": "CosineDecay", "config": {"initial_learning_rate": 1, "decay_steps": 10}}
+    found = serialised.optimizer(training(optimizer=sgd, learning_rate=decay))
+    assert found.momentum == 0.9
+    assert isinstance(found._learning_rate, keras.optimizers.schedules.CosineDecay)
+    hinge = serialised.loss(training(loss={"class_name": "CategoricalHinge"}))
+    assert isinstance(hinge, keras.losses.CategoricalHinge)
+    top = {"class_name": "SparseTopKCategoricalAccuracy", "config": {"k": 3}}
+    accuracy, top_3 = serialised.metrics(training(metrics=["accuracy", top]))
+    assert (accuracy, top_3.get_config()["k"]) == ("accuracy", 3)
+    stop = {"class_name": "EarlyStopping", "config": {"patience": 3, "monitor": "loss"}}
+    early, nan = serialised.callbacks(training(callbacks=[stop, "TerminateOnNaN"]))
+    assert (early.patience, type(nan)) == (3, keras.callbacks.TerminateOnNaN)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"optimizer": "Adm"}, "keras.optimizers has no 'Adm'. Did you mean 'Adam'"),
+        (
+            {"optimizer": {"class_name": "Adam", "config": {"lr": 1}}},
+            r"'optimizer' in \[training\]: Adam: Argument\(s\) not recognized",
+        ),
+        ({"optimizer": {"name": "Adam"}}, r"Expected a name, or {class_name: Name, config"),
+        ({"learning_rate": {"class_name": "CosinDecay"}}, "Did you mean 'CosineDecay'"),
+        ({"loss": "crosentropy"}, r"'loss' in \[training\]: .*has no 'crosentropy'"),
+        ({"metrics": ["acuracy"]}, "Did you mean 'Accuracy'"),
+        ({"callbacks": ["EarlyStoping"]}, "Did you mean 'EarlyStopping'"),
+        ({"callbacks": [{"name": "EarlyStopping"}]}, "Expected a name, or {class_name"),
+        (
+            {"callbacks": [{"class_name": "EarlyStopping", "config": {"patienc": 1}}]},
+            "EarlyStopping takes no {'patienc': 1}",
+        ),
+        ({"callbacks": ["builtins:dict"]}, "builtins:dict made a dict, not a callback"),
+        ({"callbacks": ["json:nothing"]}, "cannot import 'json:nothing'"),
+    ],
+)
+def test_what_keras_does_not_know_is_refused_with_the_nearest_name(keys, message):
+    section, (key,) = training(**keys), keys
+    read = getattr(serialised, key.replace("learning_rate", "optimizer"))
+    with pytest.raises(ValueError, match=message):
+        read(section)
+
+
+def test_a_run_keeps_where_it_came_from_and_its_config_repeats_it(tmp_path):
+    stop = {"class_name": "EarlyStopping", "config": {"monitor": "loss", "patience": 0}}
+    rate = {"class_name": "ExponentialDecay", "config": {}}
+    rate["config"] = {"initial_learning_rate": 0.05, "decay_steps": 1, "decay_rate": 0.9}
+    sections = {"training": {"epochs": 3, "learning_rate": rate, "callbacks": [stop]}}
+    train.train(config.check({**BASE, **sections}, "x.yaml"), tmp_path / "first")
+    facts = json.loads((tmp_path / "first/provenance.json").read_text())
+    assert facts["versions"]["keras"] == keras.__version__
+    assert facts["backend"] == keras.backend.backend()
+    assert {"name", "platform", "cores"} <= facts["host"].keys()
+    assert {"started", "command", "git"} <= facts.keys()
+    train.train(config.load(tmp_path / "first/config.yaml"), tmp_path / "again")
+    first, again = Run(tmp_path / "first"), Run(tmp_path / "again")
+    assert first.steps == again.steps
+    for step in first.steps:
+        for name, snapshot in first.snapshot(step).items():
+            np.testing.assert_array_equal(snapshot.basis, again.snapshot(step)[name].basis)
