@@ -22,11 +22,15 @@ from .fourier import FourierCCAResult as FourierCCAResult
 from .fourier import Spectrum as Spectrum
 from .fourier import fourier_cca as fourier_cca
 from .gram import GramMatrices as GramMatrices
+from .groups import compare_groups as compare_groups
+from .identification import identify_layers as identify_layers
+from .identification import identify_layers_over_runs as identify_layers_over_runs
 from .inference import PermutationTest as PermutationTest
 from .inference import SimilarityIntervals as SimilarityIntervals
 from .inference import bootstrap_interval as bootstrap_interval
 from .inference import permutation_test as permutation_test
 from .inference import similarity_intervals as similarity_intervals
+from .lagged import lagged_convergence as lagged_convergence
 from .measures import MEASURES as MEASURES
 from .measures import cca_r2 as cca_r2
 from .measures import debiased_cka as debiased_cka
@@ -48,6 +52,8 @@ from .run import Run as Run
 from .run import RunFormatError as RunFormatError
 from .run import RunMismatchError as RunMismatchError
 from .schedule import log_spaced as log_spaced
+from .seeds import convergence_over_seeds as convergence_over_seeds
+from .seeds import dynamics_over_seeds as dynamics_over_seeds
 from .sensitivity import class_gaps as class_gaps
 from .sensitivity import class_sensitivity as class_sensitivity
 from .settling import convergence as convergence

@@ -48,15 +48,15 @@ def learning_dynamics(
         ValueError: If the run has no snapshot, or a name is unknown.
         KeyError: If the run has no snapshot of the reference step.
     """
-    steps = _steps(run)
-    fixed = None if reference == "previous" else run.snapshot(_reference_step(run, reference))
+    steps = steps_of(run)
+    fixed = None if reference == "previous" else run.snapshot(step_of(run, reference))
     found = []
     before: Snapshot = {}
     for step in steps:
         now = run.snapshot(step)
         other = before if fixed is None else fixed
         found.append(
-            _layer_by_layer(run.layers, now, other, measure=measure, adjusted=adjusted, **options)
+            layer_by_layer(run.layers, now, other, measure=measure, adjusted=adjusted, **options)
         )
         before = now
     return xr.DataArray(
@@ -106,8 +106,8 @@ def pane(
         ValueError: If the run has no snapshot, or a name is unknown.
         KeyError: If the run has no snapshot of a step.
     """
-    now = _reference_step(run, step)
-    then = _reference_step(run, reference, before=now)
+    now = step_of(run, step)
+    then = step_of(run, reference, before=now)
     rows = run.snapshot(now)
     columns = rows if then == now else run.snapshot(then)
     grids = _graded(
@@ -142,7 +142,7 @@ def trajectory(
     """
     if layer not in run.layers:
         raise ValueError(unknown_name("layer", layer, run.layers))
-    steps = _steps(run)
+    steps = steps_of(run)
     snapshots = {step: run.snapshot(step) for step in steps}
     known = {step: layers[layer] for step, layers in snapshots.items() if layer in layers}
     grids = _graded(
@@ -180,8 +180,8 @@ def compare(
     """
     if run_a.probe_fingerprint != run_b.probe_fingerprint:
         raise ProbeMismatchError(run_a.probe_fingerprint, run_b.probe_fingerprint, str(run_a.path))
-    a = run_a.snapshot(_reference_step(run_a, step))
-    b = run_b.snapshot(_reference_step(run_b, step))
+    a = run_a.snapshot(step_of(run_a, step))
+    b = run_b.snapshot(step_of(run_b, step))
     return _labelled(
         _graded(a, b, measure=measure, adjusted=adjusted, interval=interval, **options),
         {"layer_a": list(a), "layer_b": list(b)},
@@ -192,7 +192,7 @@ def compare(
     )
 
 
-def _layer_by_layer(
+def layer_by_layer(
     names: Sequence[str], now: Snapshot, other: Snapshot, **options: Any
 ) -> dict[str, Array]:
     """What `_graded` gives of each layer and itself in another snapshot; nan where either lacks it.
@@ -256,15 +256,17 @@ def _labelled(
     )
 
 
-def _steps(run: Run) -> list[int]:
+def steps_of(run: Run) -> list[int]:
+    """The steps of a run; ValueError if it has none."""
     steps = run.steps
     if not steps:
         raise ValueError(f"The run in {run.path} has no snapshot yet.")
     return steps
 
 
-def _reference_step(run: Run, reference: str | int, before: int | None = None) -> int:
-    steps = _steps(run)
+def step_of(run: Run, reference: str | int, before: int | None = None) -> int:
+    """The step that `"final"`, `"initial"`, `"previous"` (to `before`) or a number means."""
+    steps = steps_of(run)
     if isinstance(reference, str):
         if reference not in REFERENCES:
             raise ValueError(unknown_name("reference", reference, (*REFERENCES, "a step")))

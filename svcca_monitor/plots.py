@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.optimize import isotonic_regression
 
 from . import dynamics
+from .convergence_plots import convergence as convergence
 from .run import Run
 
 COLOURS = colormaps["viridis"].with_extremes(bad="0.5")
@@ -74,9 +75,12 @@ def curves(data: xr.DataArray, *, title: str | None = None) -> Figure:
     """One curve a layer of `dynamics.learning_dynamics`, coloured by depth.
 
     Args:
-        data: Array (step, layer).
+        data: Array (step, layer); or (statistic, step, layer) of `seeds.dynamics_over_seeds`, drawn
+            as mean curves with bands.
         title: Above the picture.
     """
+    seeds = "statistic" in data.dims
+    means = data.sel(statistic="mean") if seeds else data
     figure = Figure(figsize=(7.5, max(4.0, 0.6 + 0.2 * data.sizes["layer"])), layout="constrained")
     axes = figure.subplots()
     names = data["layer"].values
@@ -84,12 +88,15 @@ def curves(data: xr.DataArray, *, title: str | None = None) -> Figure:
     for name, colour in zip(names, shades, strict=True):
         axes.plot(
             data["epoch"],
-            data.sel(layer=name),
+            means.sel(layer=name),
             color=colour,
             label=name,
             marker="o",
             markersize=2.5,
         )
+        if seeds:
+            low, high = (data.sel(layer=name, statistic=end).values for end in ("lower", "upper"))
+            axes.fill_between(data["epoch"], low, high, color=colour, alpha=0.15, linewidth=0)
     reference = data.attrs.get("reference", "final")
     axes.set(
         xlabel="epoch", ylabel=f"{_measure(data)}\nto the {reference} snapshot", ylim=(None, 1.02)

@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
@@ -8,7 +6,6 @@ from svcca_monitor import (
     ProbeSet,
     Run,
     compare,
-    convergence,
     learning_dynamics,
     pane,
     svcca,
@@ -66,53 +63,6 @@ def test_a_trajectory_is_symmetric_with_ones_on_the_diagonal(made_run):
     np.testing.assert_array_equal(steps, steps.values.T)
     curve = learning_dynamics(run).sel(layer="mid")
     np.testing.assert_allclose(steps.sel(other_step=4), curve, atol=1e-12)
-
-
-def test_layers_that_settle_from_the_bottom_up_have_index_minus_one(made_run):
-    settled = convergence(made_run())
-    area = settled["area_under_curve"]
-    assert float(area.sel(layer="low")) > float(area.sel(layer="mid"))
-    assert float(area.sel(layer="mid")) > float(area.sel(layer="high"))
-    assert float(settled["bottom_up_index"]) == -1.0
-    assert 0 < float(settled["p_value"]) <= 1
-    epochs = settled["convergence_epoch"].values
-    assert epochs[0] == 1
-    assert epochs.tolist() == sorted(epochs)
-
-
-def test_the_area_is_the_mean_height_of_the_curve(made_run):
-    run = made_run()
-    curve = learning_dynamics(run).sel(layer="high").values
-    by_hand = sum((a + b) / 2 for a, b in pairwise(curve)) / 4
-    area = convergence(run)["area_under_curve"].sel(layer="high")
-    assert float(area) == pytest.approx(by_hand)
-
-
-def test_convergence_asks_for_staying_above_the_threshold(made_run):
-    from svcca_monitor.settling import _first_settled
-
-    epochs = np.array([0.0, 1.0, 2.0, 3.0])
-    assert _first_settled(np.array([0.95, 0.5, 0.92, 1.0]), epochs, 0.9) == 2.0
-    assert _first_settled(np.array([0.9, 0.9, 0.9, 1.0]), epochs, 0.9) == 0.0
-    assert np.isnan(_first_settled(np.full(4, np.nan), epochs, 0.9))
-
-
-def test_the_index_can_be_asked_of_some_layers(made_run):
-    run = made_run()
-    settled = convergence(run, layers=["l*", "high"])
-    assert settled["layer"].values.tolist() == ["low", "high"]
-    with pytest.raises(ValueError, match="Unknown layer 'hihg'. Did you mean 'high'"):
-        convergence(run, layers=["hihg"])
-
-
-def test_the_chance_level_of_a_layer_is_that_of_its_final_size(made_run):
-    from svcca_monitor import chance_level
-
-    run = made_run()
-    dims = run.snapshot(4)["mid"].truncate(explained_variance=0.99).rank
-    expected = chance_level("svcca", n_samples=200, dims_x=dims, dims_y=dims)
-    assert float(convergence(run)["chance_level"].sel(layer="mid")) == pytest.approx(expected)
-    assert np.isnan(convergence(run, measure="pwcca")["chance_level"]).all()
 
 
 def test_runs_are_compared_on_the_same_probe_set_only(made_run, tmp_path):
@@ -176,5 +126,3 @@ def test_adjusted_results_have_chance_at_zero(made_run):
     assert float(between) == pytest.approx(
         similarity(run.snapshot(0)["low"], run.snapshot(0)["mid"], adjusted=True)
     )
-    plain, adjusted = convergence(run), convergence(run, adjusted=True)
-    assert (adjusted["area_under_curve"] < plain["area_under_curve"]).all()

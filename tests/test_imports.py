@@ -73,13 +73,25 @@ TABLE = {
         NUMERIC | {"xarray"},
         {"run", "inference", "measures", "pairs", "panes", "subspace", "probe", "messages"},
     ),
-    "settling": (NUMERIC | {"xarray"}, {"dynamics", "run", "measures", "messages"}),
     "classes": ({"numpy"}, {"subspace"}),
     "directions": (NUMERIC, {"canonical", "classes", "messages", "rounding", "subspace"}),
     "sensitivity": ({"numpy", "xarray"}, {"chance", "classes", "run", "subspace"}),
     "alignment": (
         {"numpy", "xarray"},
         {"directions", "messages", "probe", "run", "subspace"},
+    ),
+    "layer_names": (set(), {"messages", "run"}),
+    "settling": (NUMERIC | {"xarray"}, {"dynamics", "layer_names", "run", "measures"}),
+    "lagged": (NUMERIC | {"xarray"}, {"dynamics", "layer_names", "run", "subspace"}),
+    "over_runs": (NUMERIC, {"messages", "subspace"}),
+    "seeds": (NUMERIC | {"xarray"}, {"dynamics", "over_runs", "run", "settling"}),
+    "groups": (
+        NUMERIC | {"xarray"},
+        {"dynamics", "layer_names", "measures", "over_runs", "pairs", "probe", "run", "subspace"},
+    ),
+    "identification": (
+        NUMERIC | {"xarray"},
+        {"dynamics", "groups", "layer_names", "measures", "over_runs", "panes", "run", "subspace"},
     ),
     "callbacks.__init__": (set(), set()),
     "callbacks.selection": ({"keras"}, {"messages"}),
@@ -149,7 +161,8 @@ TABLE = {
         {"tensorboard.frames", "tensorboard.loader"},
     ),
     "tensorboard.frames": ({"numpy"}, set()),
-    "plots": (NUMERIC | {"matplotlib", "xarray"}, {"dynamics", "run"}),
+    "convergence_plots": ({"matplotlib", "numpy", "xarray"}, {"messages"}),
+    "plots": (NUMERIC | {"matplotlib", "xarray"}, {"convergence_plots", "dynamics", "run"}),
     # The page is that of the tab, and so is the form of its numbers.
     "report": (
         {"numpy"},
@@ -345,6 +358,8 @@ def test_the_exported_names_are_the_promised_names():
         *("class_sensitivity class_gaps aligned_directions raw_neurons DirectionPairs".split()),
         *("class_share ClassShare project alignment".split()),
         *("learning_dynamics pane trajectory compare convergence plots".split()),
+        *("convergence_over_seeds dynamics_over_seeds lagged_convergence".split()),
+        *("compare_groups identify_layers identify_layers_over_runs".split()),
         *("SVCCAMonitor RunInUseError replay CheckpointError log_spaced".split()),
     }
     assert set(svcca_monitor.__all__) == promised
