@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from svcca_monitor import Subspace
-
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -47,54 +45,39 @@ def test_blocks_of_other_stages_do_not_count_as_earlier_ones(script):
         assert np.isnan(script("cifar10_resnet").stripe_score(apart))
 
 
-def test_eta_squared_is_one_for_a_direction_of_classes_and_chance_for_noise(script):
-    study, rng = script("two_seeds"), np.random.default_rng(0)
-    labels = np.repeat(np.arange(4), 50)
-    classes = study.unit(labels[None].astype(float))
-    assert study.eta_squared(classes, labels) == pytest.approx(1)
-    noise = study.unit(rng.normal(size=(400, 200)))
-    assert study.eta_squared(noise, labels) == pytest.approx(3 / 199, abs=0.001)
+def test_the_gap_of_alike_classes_is_told_from_that_of_others(script, capsys):
+    classes = ["automobile", "cat", "dog", "truck"]
+    gap = np.full((4, 4), 0.3)
+    gap[0, 3] = gap[3, 0] = 0.1
+    gap[1, 2] = gap[2, 1] = 0.05
+    dims = {"class": classes, "other_class": classes}
+    gaps = [xr.DataArray(gap + shift, coords=dims) for shift in (-0.01, 0.01)]
+    script("class_sensitivity").print_gaps(gaps)
+    printed = capsys.readouterr().out
+    assert "automobile and truck: 0.10 [-0.03, 0.23]" in printed
+    assert "cat and dog: 0.05" in printed
+    assert "other pairs, mean: 0.30" in printed
 
 
-def test_a_rotated_layer_is_aligned_though_its_neurons_are_not(script):
-    study, rng = script("two_seeds"), np.random.default_rng(0)
-    x = rng.normal(size=(400, 12))
-    rotation = np.linalg.qr(rng.normal(size=(12, 12)))[0]
-    one, two = (Subspace.from_activations(a) for a in (x, x @ rotation))
-    r = {kind: study.correlation(*pair).mean() for kind, pair in study.traces(one, two).items()}
-    assert r["aligned"] == pytest.approx(1)
-    assert abs(r["raw"]) < 0.5 < r["matched"] < 0.9
-    shuffled = Subspace.from_activations(-x[:, rng.permutation(12)])
-    pairs = study.traces(one, shuffled)
-    assert study.correlation(*pairs["matched"]) == pytest.approx(np.ones(5))
-
-
-def test_a_class_is_fully_correlated_with_a_layer_that_holds_it(script, monkeypatch):
-    study = script("class_sensitivity")
-    labels = np.repeat(np.arange(3), 40)
-    noise = np.random.default_rng(0).normal(size=(120, 4))
-
-    class Ended:
-        def snapshot(self, step):
-            layers = {"classes": np.eye(3)[labels], "noise": noise}
-            return {name: Subspace.from_activations(x) for name, x in layers.items()}
-
-    held, chance = np.array(study.sensitivity(Ended(), 0, labels))
-    np.testing.assert_allclose(held, 1)
-    slopes = np.linalg.lstsq(noise - noise.mean(axis=0), (labels == 1) - 1 / 3)[0]
-    fitted = (noise - noise.mean(axis=0)) @ slopes
-    assert chance[1] == pytest.approx(np.corrcoef(fitted, labels == 1)[0, 1])
-
-
-def test_means_within_and_between_groups_leave_out_nets_paired_with_themselves(script):
-    study = script("generalize_memorize")
-    table = np.full((4, 4, 1), 0.6)
-    table[:2, :2], table[2:, 2:] = 0.2, 0.5
-    table[range(4), range(4)] = np.nan
-    observed, low, high = study.with_intervals(table, [2, 2])
-    expected = {"within generalising": 0.2, "within memorising": 0.5, "between": 0.6}
-    for name, value in {**expected, "memorising − generalising": 0.3}.items():
-        assert observed[name] == low[name] == high[name] == pytest.approx(value)
+def test_what_memorising_adds_has_the_interval_of_two_independent_means(script):
+    names = ["generalising", "memorising"]
+    similarity = np.array([[[0.8, 0.4], [0.4, 0.5]]])
+    half = np.array([[[0.03, 0.01], [0.01, 0.04]]])
+    dims = ("layer", "group", "other_group")
+    values = {"similarity": similarity, "lower": similarity - half, "upper": similarity + half}
+    compared = xr.Dataset(
+        {key: (dims, value) for key, value in values.items()},
+        coords={"layer": ["fc"], "group": names, "other_group": names},
+    )
+    found = script("generalize_memorize").distances(compared)
+    expected = {
+        "within generalising": [0.2, 0.17, 0.23],
+        "within memorising": [0.5, 0.46, 0.54],
+        "between": [0.6, 0.59, 0.61],
+        "memorising − generalising": [0.3, 0.25, 0.35],  # 0.03² + 0.04² = 0.05²
+    }
+    for name, ends in expected.items():
+        np.testing.assert_allclose(np.ravel(found[name]), ends, err_msg=name)
 
 
 def test_the_interval_over_seeds_is_students(script):
