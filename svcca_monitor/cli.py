@@ -7,13 +7,10 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-
-if TYPE_CHECKING:
-    from .run import Run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,6 +49,7 @@ def run(
         from .display import TrainingDisplay
         from .experiments.train import Progress, train
         from .run import Run
+        from .showing import print_convergence
 
         console = Console()
         with TrainingDisplay(console, config.stem) as display:
@@ -61,11 +59,11 @@ def run(
 
             train(settings, folder, report=report)
         wanted = settings.analysis
-        _print_convergence(
+        print_convergence(
             console,
-            Run(folder),
+            [Run(folder)],
             measure=wanted.measure,
-            reference=str(wanted.reference),
+            reference=wanted.reference,
             threshold=wanted.threshold,
             adjusted=wanted.adjusted,
             layers=wanted.layers,
@@ -148,39 +146,79 @@ def replay(
         folder = log_dir or _unused(Path("logs") / config.stem)
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from .experiments.train import replay as replay_config
+        from .showing import print_convergence
 
         console = Console()
-        _print_convergence(
+        print_convergence(
             console,
-            replay_config(settings, checkpoints, folder),
-            measure=None,
-            reference="final",
+            [replay_config(settings, checkpoints, folder)],
         )
         console.print(f"\nRun in {folder}.", highlight=False, markup=False)
 
 
 @app.command()
 def show(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Log directory of a run.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Log directories; several are seeds.")
+    ],
     measure: MeasureOption = None,
     reference: Annotated[
         str, typer.Option(help="final, initial, previous, or a step: what curves compare with.")
     ] = "final",
     plot: Annotated[
         Path | None,
-        typer.Option(help="Save pane.png, panes.png and curves.png in this folder."),
+        typer.Option(help="Save pictures in this folder."),
     ] = None,
 ) -> None:
-    """Show how the layers of a RUN converged."""
+    """Show how the layers of a RUN converged; of several, means with intervals."""
     with _readable_errors():
         from .run import Run
+        from .showing import print_convergence
 
         console = Console()
-        opened = Run(path)
-        _print_convergence(console, opened, measure=measure, reference=reference)
+        opened = [Run(path) for path in paths]
+        how: dict[str, Any] = {"measure": measure, "reference": _reference(reference)}
+        print_convergence(console, opened, **how)
         if plot is not None:
-            for file in _save_plots(opened, plot, measure=measure, reference=reference):
+            from .pictures import save_pictures
+
+            for file in save_pictures(opened, plot, **how):
                 console.print(f"Saved {file}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def compare(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Log directories.")
+    ] = None,
+    group: Annotated[
+        list[str] | None,
+        typer.Option(help="name=glob, a group of runs such as 'wide=logs/wide-*'; repeat."),
+    ] = None,
+    measure: MeasureOption = None,
+    step: Annotated[str, typer.Option(help="final, initial, or a step that all have.")] = "final",
+    adjusted: Annotated[bool, typer.Option(help="Rescale, so that chance is 0.")] = False,
+    identify: Annotated[
+        bool, typer.Option(help="Which share of layers is found in other runs, by each measure.")
+    ] = False,
+    method: Annotated[
+        Literal["bootstrap", "jackknife"], typer.Option(help="Of intervals over runs.")
+    ] = "bootstrap",
+) -> None:
+    """Compare RUNs layer by layer, and groups of runs within and between."""
+    with _readable_errors():
+        from .comparing import tables
+
+        for table in tables(
+            paths or [],
+            group or [],
+            measure=measure,
+            step=_reference(step),
+            adjusted=adjusted,
+            identify=identify,
+            method=method,
+        ):
+            Console().print(table)
 
 
 @app.command()
@@ -230,54 +268,6 @@ def report(
         Console().print(
             f"Saved {file} ({size:.1f} MB)", highlight=False, markup=False, soft_wrap=True
         )
-
-
-def _print_convergence(
-    console: Console,
-    opened: Run,
-    *,
-    measure: str | None,
-    reference: str,
-    threshold: float = 0.9,
-    adjusted: bool = False,
-    layers: list[str] | None = None,
-) -> None:
-    from .display import convergence_table
-    from .dynamics import learning_dynamics
-    from .settling import convergence
-
-    name, options = _measure(opened, measure)
-    options = {**options, "adjusted": adjusted}
-    curves = learning_dynamics(opened, _reference(reference), measure=name, **options)
-    settled = convergence(opened, threshold=threshold, layers=layers, measure=name, **options)
-    curves = curves.sel(layer=settled["layer"].values)
-    console.print(convergence_table(curves, settled, width=console.width))
-    console.print(f"{len(opened.steps)} snapshots, {opened.size / 1e6:.1f} MB on disk")
-
-
-def _save_plots(
-    opened: Run, folder: Path, *, measure: str | None, reference: str
-) -> Iterator[Path]:
-    from . import dynamics, plots
-
-    name, options = _measure(opened, measure)
-    folder.mkdir(parents=True, exist_ok=True)
-    curves = dynamics.learning_dynamics(opened, _reference(reference), measure=name, **options)
-    final = dynamics.pane(opened, "final", measure=name, **options)
-    for file, figure in {
-        "pane.png": plots.pane(final),
-        "panes.png": plots.panes(opened, measure=name, **options),
-        "curves.png": plots.curves(curves),
-    }.items():
-        figure.savefig(folder / file, dpi=150)
-        yield folder / file
-
-
-def _measure(opened: Run, measure: str | None) -> tuple[str, dict[str, Any]]:
-    """The measure asked for or, with its options, the one that the run was monitored with."""
-    if measure is not None:
-        return measure, {}
-    return opened.facts.get("measure", "svcca"), opened.facts.get("measure_options", {})
 
 
 def _reference(text: str) -> str | int:

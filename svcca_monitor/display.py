@@ -155,11 +155,12 @@ def convergence_table(curves: xr.DataArray, settled: xr.Dataset, *, width: int =
     )
     table.add_column("layer", no_wrap=True)
     longest = max(len(str(name)) for name in curves["layer"].values)
-    room = (width - longest - len("  area settled chance  ") - 4) // COLUMN_WIDTH
+    room = (width - longest - len("  area  half settled chance  ") - 4) // COLUMN_WIDTH
     chosen = _spread(len(curves["step"]), min(max(room, FEWEST_COLUMNS), MOST_COLUMNS))
     for i in chosen:
         table.add_column(f"{float(curves['epoch'][i]):g}", justify="right", no_wrap=True)
     table.add_column("area", justify="right", no_wrap=True)
+    table.add_column("half", justify="right", no_wrap=True)
     table.add_column("settled", justify="right", no_wrap=True)
     table.add_column("chance", justify="right", no_wrap=True)
     for name in curves["layer"].values[::-1]:
@@ -169,6 +170,7 @@ def convergence_table(curves: xr.DataArray, settled: xr.Dataset, *, width: int =
             Text(str(name)),
             *(Text(f"{v:.2f}", style=_style(v)) for v in values),
             f"{float(row['area_under_curve']):.3f}",
+            f"{float(row['half_time']):.1f}",
             f"{float(row['convergence_epoch']):g}",
             f"{float(row['chance_level']):.2f}",
         )
@@ -179,8 +181,11 @@ def bottom_up(settled: xr.Dataset) -> str:
     """The bottom-up index in a sentence."""
     tau, p_value = float(settled["bottom_up_index"]), float(settled["p_value"])
     threshold = settled.attrs["threshold"]
+    rescaled = ", with chance at 0" if settled.attrs["adjusted"] else ""
     legend = (
-        f"settled: epoch from which similarity to the end stays at {threshold:g} or above\n"
+        f"area, half, settled: of similarity to the end{rescaled}\n"
+        f"half: epoch at which it is half way up\n"
+        f"settled: epoch from which it stays at {threshold:g} or above\n"
         "chance: what unrelated layers of that size would score at the end"
     )
     if np.isnan(tau):

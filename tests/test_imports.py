@@ -219,10 +219,20 @@ TABLE = {
         {"dask", "yaml"},
         {"files", "experiments.cell", "experiments.config", "experiments.matrix"},
     ),
+    "pictures": (set(), {"dynamics", "plots", "run", "seeds", "showing"}),
+    "showing": (
+        {"rich"},
+        {"comparison_tables", "display", "dynamics", "run", "seeds", "settling"},
+    ),
+    "comparison_tables": ({"rich", "numpy", "xarray"}, set()),
+    "comparing": (
+        {"rich"},
+        {"comparison_tables", "groups", "identification", "over_runs", "run", "showing"},
+    ),
     "cli": (
         {"typer", "rich"},
         {
-            *("run dynamics sensitivity settling plots display report".split()),
+            *("run sensitivity plots pictures display showing comparing report".split()),
             *("experiments.config experiments.matrix experiments.sweep".split()),
             "experiments.train",
         },

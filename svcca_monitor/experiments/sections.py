@@ -136,7 +136,7 @@ class AnalysisConfig(Section):
     threshold: float = Field(0.9, gt=0, lt=1)
     """A layer has converged while its similarity to the end stays above this."""
     adjusted: bool = False
-    """Rescale, so that chance is 0 and identity 1."""
+    """Show curves with chance at 0 and identity at 1, as convergence is told of in any case."""
     layers: list[str] | None = None
     """Names or globs; all if left out."""
 

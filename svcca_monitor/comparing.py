@@ -1,0 +1,84 @@
+"""What `svcca-monitor compare` looks at: two runs, several, or groups by their folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from .comparison_tables import groups_table, identification_table, pair_table
+from .groups import compare_groups
+from .identification import identify_layers, identify_layers_over_runs
+from .over_runs import PairMethod
+from .run import DIRECTORY, Run
+from .showing import measure_of
+
+
+def tables(
+    paths: Sequence[Path],
+    groups: Sequence[str],
+    *,
+    measure: str | None,
+    step: str | int,
+    adjusted: bool,
+    identify: bool,
+    method: PairMethod,
+) -> Iterator[Table]:
+    """The tables on these runs.
+
+    Args:
+        paths: Log directories; more than two are a group of their own, `runs`.
+        groups: `name=glob` each.
+        measure: A name in `MEASURES`; the first run's own if left out, and all to identify layers.
+        step: A step that all runs have, `"final"` or `"initial"`.
+        adjusted: Rescale, so that chance is 0 and identity 1.
+        identify: Show how many layers are found in other runs, instead of similarities.
+        method: Of the intervals over runs.
+
+    Raises:
+        ValueError: If a group is not `name=glob`, a glob matches no run, or there are no two runs.
+    """
+    members = {**({"runs": [Run(path) for path in paths]} if paths else {}), **_groups(groups)}
+    runs = [run for each in members.values() for run in each]
+    if len(runs) < 2:
+        raise ValueError(
+            "Compare at least two runs: `compare logs/a logs/b`, or groups of runs, such as "
+            f"`--group 'wide=logs/wide-*'`. Received: {len(runs)}."
+        )
+    how: dict[str, Any] = {"step": step, "adjusted": adjusted}
+    if identify:
+        chosen = None if measure is None else [measure]
+        yield identification_table(
+            identify_layers_over_runs(runs, measures=chosen, method=method, **how)
+        )
+        return
+    name, options = measure_of(runs[0], measure)
+    how.update(measure=name, **options)
+    if len(runs) == 2 and not groups:
+        names = runs[0].path.parent.name, runs[1].path.parent.name
+        yield pair_table(identify_layers(*runs, **how), names)
+    else:
+        yield groups_table(compare_groups(members, method=method, **how))
+
+
+def _groups(groups: Sequence[str]) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for text in groups:
+        name, equals, pattern = text.partition("=")
+        if not (name and equals and pattern):
+            raise ValueError(
+                f"A group is a name and a pattern of log directories, such as 'wide=logs/wide-*'. "
+                f"Received: --group {text!r}"
+            )
+        places = sorted(place for place in glob(pattern) if _is_run(Path(place)))
+        if not places:
+            raise ValueError(f"No run in a folder that matches {pattern!r}, of group {name!r}.")
+        found.setdefault(name, []).extend(Run(place) for place in places)
+    return found
+
+
+def _is_run(path: Path) -> bool:
+    return (path / DIRECTORY / "run.json").exists()

@@ -1,0 +1,115 @@
+"""What `show` says of several runs, and `compare` of two, of many and of groups."""
+
+import re
+
+import numpy as np
+import pytest
+from several_runs import write_run
+from typer.testing import CliRunner
+
+from svcca_monitor import MEASURES, compare_groups, convergence_over_seeds, identify_layers
+from svcca_monitor.cli import app
+
+
+@pytest.fixture
+def logs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    for i in range(3):
+        write_run(tmp_path / f"logs/wide-{i}", i, own=0.3)
+        write_run(tmp_path / f"logs/slim-{i}", 10 + i, own=2.0)
+    return tmp_path / "logs"
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def row_of(text, layer):
+    [row] = [line for line in text.splitlines() if line.split()[:1] == [layer]]
+    return row
+
+
+def test_show_of_several_runs_prints_means_with_intervals_within_80_columns(logs):
+    from svcca_monitor import Run
+
+    paths = sorted(logs.glob("wide-*"))
+    done = call("show", *paths, "--plot", "plots")
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.output.splitlines()[:-3])) <= 80
+    settled = convergence_over_seeds([Run(path) for path in paths])
+    mean, low, high = settled["half_time"].sel(layer="mid").values
+    assert f"{mean:.1f} [{low:.1f}, {high:.1f}]" in row_of(done.output, "mid")
+    tau, low, high = settled["bottom_up_index"].values
+    assert f"{tau:+.2f} [{low:+.2f}, {high:+.2f}]" in done.output
+    pictures = {"curves.png", "settled.png", "half_time.png"}
+    assert {path.name for path in (logs.parent / "plots").iterdir()} == pictures
+
+
+def test_show_of_one_run_prints_half_times(logs):
+    from svcca_monitor import Run, convergence
+
+    done = call("show", logs / "wide-0")
+    settled = convergence(Run(logs / "wide-0")).sel(layer="high")
+    cells = row_of(done.output, "high").split()
+    assert cells[-3] == f"{float(settled['half_time']):.1f}"
+    assert cells[-2] == f"{float(settled['convergence_epoch']):g}"
+    assert cells[-4] == f"{float(settled['area_under_curve']):.3f}"
+
+
+def test_compare_of_two_runs_shows_the_most_similar_layers(logs):
+    from svcca_monitor import Run
+
+    done = call("compare", logs / "wide-0", logs / "slim-0", "--measure", "cka")
+    assert done.exit_code == 0, done.output
+    found = identify_layers(Run(logs / "wide-0"), Run(logs / "slim-0"), measure="cka")
+    for layer in ("low", "mid", "high"):
+        row = found.sel(layer=layer)
+        _, same, most, value = row_of(done.output, layer).split()
+        assert same == f"{float(row['similarity_to_same']):.2f}"
+        assert most == str(row["most_similar"].values)
+        assert value == f"{float(row['similarity']):.2f}"
+    assert "by chance 33%" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("method", ["bootstrap", "jackknife"])
+def test_compare_takes_groups_by_the_folders_of_their_runs(logs, method):
+    from svcca_monitor import Run
+
+    (logs / "wide-notes").mkdir()  # no run: not taken for one
+    arguments = ("--group", "wide=logs/wide-*", "--group", "slim=logs/slim-*", "--method", method)
+    done = call("compare", *arguments)
+    assert done.exit_code == 0, done.output
+    groups = {name: [Run(logs / f"{name}-{i}") for i in range(3)] for name in ("wide", "slim")}
+    found = compare_groups(groups, method=method).sel(layer="high")
+    numbers = [float(n) for n in re.findall(r"-?\d\.\d\d", row_of(done.output, "high"))]
+    pairs = [("wide", "wide"), ("slim", "slim"), ("wide", "slim")]
+    cells = [found.sel(group=g, other_group=h) for g, h in pairs]
+    expected = [float(c[key]) for c in cells for key in ("similarity", "lower", "upper")]
+    np.testing.assert_allclose(numbers[:-1], expected, atol=0.005001)
+    assert ("jackknife hold more often" in " ".join(done.output.split())) == (method == "bootstrap")
+
+
+def test_compare_identifies_layers_by_every_measure(logs):
+    done = call("compare", *sorted(logs.glob("wide-*")), "--identify")
+    assert done.exit_code == 0, done.output
+    for measure in MEASURES:
+        assert "100%" in row_of(done.output, measure)
+    assert "6 ordered pairs of 3 runs" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["logs/wide-0"], "Compare at least two runs"),
+        ([], "Compare at least two runs"),
+        (["--group", "logs/wide-*"], "A group is a name and a pattern"),
+        (["--group", "none=logs/none-*"], "No run in a folder that matches 'logs/none-*'"),
+        (["logs/wide-0", "logs/wide-0"], "is there twice"),
+        (["logs/wide-0", "logs/wide-1", "--step", "9"], "no snapshot of step 9"),
+    ],
+)
+def test_what_cannot_be_compared_is_a_sentence(logs, arguments, message):
+    done = call("compare", *arguments)
+    assert done.exit_code == 1
+    assert message in " ".join(done.stderr.split())
