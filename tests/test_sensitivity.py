@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from svcca_monitor import (
     LayerInfo,
@@ -77,6 +78,15 @@ def test_permuted_labels_score_their_exact_mean_and_the_law_of_noise():
     assert float(found["chance"][0]) == chance_level("cca", n_samples=N, dims_x=1, dims_y=30)
     assert float(found["null_mean"][0]) ** 2 == pytest.approx(30 / (N - 1), rel=0.02)
     assert float(found["null_mean"][0]) == pytest.approx(float(found["chance"][0]), abs=0.003)
+
+
+def test_quantiles_of_permutations_are_those_of_the_law():
+    found = class_sensitivity(
+        {"layer": noise(30)}, LABELS, explained_variance=None, n_permutations=400, level=0.8
+    )
+    for key, share in (("null_lower", 0.1), ("null_upper", 0.9)):
+        law = np.sqrt(stats.beta.ppf(share, 30 / 2, (N - 1 - 30) / 2))
+        assert float(found[key][0]) == pytest.approx(law, abs=0.005)
 
 
 def test_unrelated_labels_stay_within_the_null_and_related_ones_do_not():
@@ -211,3 +221,12 @@ def test_the_picture_has_a_line_a_class_over_depth_named_at_its_end_above_the_nu
 def test_one_snapshot_is_one_picture():
     found = class_sensitivity({"a": noise(4), "b": noise(5)}, LABELS)
     assert len(plots.class_curves(found).axes) == 1
+
+
+def test_names_of_lines_that_end_together_do_not_overlap():
+    columns = np.repeat((LABELS == 0)[:, None], 4, axis=1).astype(float)
+    found = class_sensitivity({"a": noise(4), "b": noise(5)}, columns, n_permutations=9)
+    (axes,) = plots.class_curves(found).axes
+    heights = sorted(text.xyann[1] for text in axes.texts if text.get_text() in "0123")
+    assert min(np.diff(heights)) == pytest.approx(0.042 * axes.get_ylim()[1])
+    assert np.mean(heights) == pytest.approx(float(found[-1, 0]))

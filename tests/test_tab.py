@@ -229,6 +229,11 @@ def test_a_link_brings_back_the_view_and_the_view_makes_the_link(browser, server
         page.wait_for_timeout(600)
         assert "p.svcca.layer=c5" in page.url
         assert "p.svcca.epoch=3" in page.url
+        page.evaluate("location.hash = '#svcca&p.svcca.epoch=1'")  # as one that is pasted
+        frame.locator("output.time", has_text="epoch 1 of 6").wait_for()
+        page.evaluate("location.hash = '#scalars'")
+        page.evaluate("location.hash = '#svcca'")
+        assert frame.locator("output.time").inner_text() == "epoch 1 of 6"
 
 
 def test_it_works_with_the_keyboard_alone_and_everything_has_a_name(browser, server, logs):

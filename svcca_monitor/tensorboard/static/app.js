@@ -2,7 +2,7 @@
 //
 // A source gives data: list() -> {run: description}, frames(run, tag, since) -> ArrayBuffer, and
 // maybe facts(run) -> [[term, text], …]. A host is where the page stands: read() and write(state) for
-// deep links, theme(), onTheme(f), onReload(f).
+// deep links, theme(), onTheme(f), onReload(f), onLink(f).
 
 import { make } from "./chart.js";
 import { Controls } from "./controls.js";
@@ -35,6 +35,7 @@ export class App {
     new ResizeObserver(() => this.draw()).observe(root);
     host.onTheme(() => this.draw());
     host.onReload(() => this.load());
+    host.onLink(() => this.change({ ...START, ...host.read() }));
     this.load();
     if (source.live) setInterval(() => this.visible() && this.load(), POLL);
   }
@@ -191,11 +192,14 @@ export class App {
   }
 
   key(event) {
-    const typing = /^(INPUT|SELECT|TEXTAREA|BUTTON|SUMMARY)$/.test(event.target.tagName);
+    const { tagName, type } = event.target;
+    // Buttons and boxes are pressed by Space; where text is typed or chosen, every key has a meaning.
+    const pressed = /^(BUTTON|SUMMARY)$/.test(tagName) || type === "checkbox";
+    if (/^(INPUT|SELECT|TEXTAREA)$/.test(tagName) && !/^(range|checkbox)$/.test(type)) return;
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const at = this.index(this.epochs());
     const go = { ",": at - 1, ".": at + 1, Home: 0, End: Infinity }[event.key];
-    if (typing && event.target.type !== "range") return;
+    if (event.key === " " && pressed) return;
     if (event.key === " ") this.togglePlay();
     else if (go !== undefined) this.seek(go);
     else return;

@@ -24,7 +24,8 @@ export class Chart {
   constructor({ title, file, help, aspect = 1, small = false }) {
     Object.assign(this, { title, file, help, aspect });
     this.base = make("canvas", { "aria-hidden": "true" });
-    this.over = make("canvas", { tabIndex: 0, role: "img", "aria-label": `${title}. ${help}` });
+    // No mere picture: screen readers hand the arrow keys on to it.
+    this.over = make("canvas", { tabIndex: 0, role: "application", "aria-label": `${title}. ${help}` });
     this.heading = make("h3", {}, title);
     this.readout = make("p", { className: "readout", "aria-live": "polite" }, " ");
     this.buttons = make("span", { className: "exports" });

@@ -10,7 +10,7 @@ export class Difference {
     this.chart = new HeatMap({
       title: "Difference",
       file: "difference",
-      help: "First run minus second run. Arrow keys move the cell.",
+      help: "First run minus second run. Arrow keys move the mark, Enter pins its curve.",
       aspect: 0.92,
     });
     this.first = this.chooser("first");

@@ -45,6 +45,13 @@ class Host {
     watch.observe(window.parent.document.body, { attributes: true, attributeFilter: ["class"] });
   }
 
+  /** A link that is pasted while the tab is open; those of other tabs are not ours. */
+  onLink(changed) {
+    window.parent.addEventListener("hashchange", () => {
+      if (/^#svcca&(.*&)?p\.svcca\./.test(window.parent.location.hash)) changed();
+    });
+  }
+
   /** TensorBoard tells over a port when it has read the files again. */
   onReload(reload) {
     const channel = new MessageChannel();

@@ -1,11 +1,12 @@
 // A view as a link: #svcca&p.svcca.epoch=3, the form that TensorBoard keeps for plugins.
 
 const PREFIX = "p.svcca.";
-/** What is no text, and what it must be. */
+/** What a value must be; of texts that are not here, any will do. */
 const KINDS = {
   runs: (value) => Array.isArray(value) && value.every((name) => typeof name === "string"),
   pins: (value) => Array.isArray(value) && value.every((pin) => isText(pin?.row) && isText(pin?.column)),
   epoch: Number.isFinite,
+  mode: (value) => value === "end" || value === "now",
   adjusted: (value) => typeof value === "boolean",
   reference: (value) => Number.isFinite(value) || ["final", "previous", "initial"].includes(value),
 };
@@ -20,11 +21,8 @@ export function readLink(hash) {
     const key = part.slice(PREFIX.length, at);
     try {
       const text = decodeURIComponent(part.slice(at + 1));
-      if (TEXTS.has(key)) state[key] = text;
-      else if (Object.hasOwn(KINDS, key)) {
-        const value = JSON.parse(text);
-        if (KINDS[key](value)) state[key] = value;
-      }
+      const value = TEXTS.has(key) ? text : JSON.parse(text);
+      if (Object.hasOwn(KINDS, key) ? KINDS[key](value) : TEXTS.has(key)) state[key] = value;
     } catch {
       continue;
     }

@@ -47,6 +47,10 @@ class Alone {
   }
 
   onReload() {}
+
+  onLink(changed) {
+    window.addEventListener("hashchange", changed);
+  }
 }
 
 new App(document.getElementById("svcca"), new Page(), new Alone());

@@ -11,7 +11,8 @@ const MOMENTS = [0, 0.35, 0.75, 1];
 const MODES = { now: "at this epoch", end: "at the end" };
 /** Of a trajectory: a monitor compares with those earlier snapshots that its memory still holds. */
 const FORGOTTEN = "grey: not compared (no longer in memory, or constant)";
-const PANE_HELP = "Arrow keys move the cell, Enter pins its curve.";
+const KEYS = "Arrow keys move the mark, Enter";
+const PANE_HELP = `${KEYS} pins its curve.`;
 
 export class RunView {
   constructor(run, app) {
@@ -19,21 +20,26 @@ export class RunView {
     const file = (what) => `${run.name || "run"} ${what}`;
     this.pane = new HeatMap({ title: "Pane", file: file("pane"), help: PANE_HELP, aspect: 0.9 });
     this.multiples = MOMENTS.map(
-      (share) => new HeatMap({ title: `${share * 100} %`, file: "", help: "", small: true }),
+      (share) => new HeatMap({ title: `${share * 100} %`, file: "", help: PANE_HELP, small: true }),
     );
     this.heat = new HeatMap({
       title: "Convergence",
       file: file("convergence"),
-      help: "Layers by epochs. Dots: settled.",
+      help: `Layers by epochs. Dots: settled. ${KEYS} goes to its epoch and layer.`,
       aspect: 0.9,
     });
     this.curves = new Curves({
       title: "Curves",
       file: file("curves"),
-      help: "A curve a layer. Dots: settled.",
+      help: `A curve a layer. Dots: settled. ${KEYS} goes to its epoch and layer.`,
       aspect: 0.9,
     });
-    this.past = new HeatMap({ title: "Trajectory", file: file("trajectory"), help: "Epochs by epochs.", aspect: 0.9 });
+    this.past = new HeatMap({
+      title: "Trajectory",
+      file: file("trajectory"),
+      help: `Epochs by epochs. ${KEYS} goes to its epoch.`,
+      aspect: 0.9,
+    });
     this.note = make("p", { className: "note", role: "status" });
     // A report is read from top to bottom; a tab is looked at.
     this.details = make("details", { open: !app.source.live }, make("summary", {}, "Convergence table"));

@@ -1,0 +1,117 @@
+"""The view by keyboard and by link, in a report: it is that of the tab, without a server."""
+
+import numpy as np
+import pytest
+from browser import chromium, needs_chromium, page_of
+
+from svcca_monitor import LayerInfo, ProbeSet, Run, Subspace
+from svcca_monitor.report import write_report
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """A report of two runs of five epochs."""
+    folder, rng = tmp_path_factory.mktemp("view"), np.random.default_rng(0)
+    probe = ProbeSet(rng.normal(size=(40, 3)))
+    infos = [LayerInfo(name, "Dense", i, (None, 4), "mean") for i, name in enumerate("abc")]
+    runs = [Run.create(folder / name, infos, probe, measure="svcca") for name in ("one", "two")]
+    for run in runs:
+        for epoch in range(5):
+            layers = {name: Subspace.from_activations(rng.normal(size=(40, 4))) for name in "abc"}
+            run.write_snapshot(epoch, layers, epoch=epoch)
+    return write_report(runs, folder / "report.html").as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+def at(page, epoch):
+    page.locator("output.time", has_text=f"epoch {epoch} of 4").wait_for()
+
+
+def test_a_link_that_is_pasted_into_an_open_page_is_followed(browser, url):
+    with page_of(browser, url) as page:
+        at(page, 4)
+        page.evaluate("location.hash = '#p.svcca.epoch=1&p.svcca.layer=b&p.svcca.adjusted=true'")
+        at(page, 1)
+        assert page.get_by_role("combobox", name="Trajectory of").input_value() == "b"
+        assert page.get_by_label("chance as zero").is_checked()
+        page.evaluate("location.hash = ''")
+        at(page, 4)
+        assert not page.get_by_label("chance as zero").is_checked()
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        *("mode=nonsense", "epoch=%E0%A4%A", "epoch=x", "epoch=-7", "epoch=1e999", "pins=[1]"),
+        *("pins=[null]", "pins={", "runs=[1]", "runs=7", "layer=zz", "reference=99", "first=zz"),
+        *("adjusted=1", "__proto__=1", "constructor=1"),
+    ],
+)
+def test_of_a_link_that_was_cut_off_or_made_up_what_makes_sense_is_shown(browser, url, link):
+    with page_of(browser, f"{url}#p.svcca.{link}&p.svcca.filter=one") as page:
+        page.locator("output.time", has_text="of 4").wait_for()
+        assert page.locator("main h2").all_inner_texts() == ["one"]
+        for select in page.locator("header select").all():
+            assert select.evaluate("e => e.selectedIndex") >= 0
+        assert page.locator(".chart canvas[data-area]").count() > 0
+
+
+def test_keys_step_through_time_wherever_nothing_is_typed(browser, url):
+    with page_of(browser, url) as page:
+        at(page, 4)
+        page.keyboard.press("Home")
+        at(page, 0)
+        page.locator("button.play").focus()
+        page.keyboard.press(".")
+        at(page, 1)
+        page.get_by_label("chance as zero").focus()
+        page.keyboard.press(".")
+        at(page, 2)
+        page.keyboard.press("Space")  # presses the box, and does not play
+        assert page.get_by_label("chance as zero").is_checked()
+        page.wait_for_timeout(700)
+        at(page, 2)
+        page.keyboard.press("Control+.")
+        page.get_by_label("Filter runs").focus()
+        page.keyboard.press("Home")
+        page.keyboard.type(".")  # any run
+        page.wait_for_timeout(200)
+        at(page, 2)
+        assert page.locator("main h2").all_inner_texts() == ["one", "two"]
+
+
+def test_every_chart_is_reached_by_tab_and_says_how_to_move_in_it(browser, url):
+    with page_of(browser, url) as page:
+        at(page, 4)
+        reached, labels = 0, []
+        for _ in range(120):
+            page.keyboard.press("Tab")
+            role, label = page.evaluate(
+                "[document.activeElement.getAttribute('role'),"
+                " document.activeElement.getAttribute('aria-label')]"
+            )
+            if role == "application":
+                reached += 1
+                labels.append(label)
+        charts = page.locator("canvas[tabindex]").count()
+        assert charts == 2 * 8 + 1  # two runs: four moments and four charts each; their difference
+        assert reached >= charts
+        assert all("Arrow keys move the mark, Enter" in label for label in labels)
+
+
+def test_a_step_by_keyboard_says_the_number_to_screen_readers(browser, url):
+    with page_of(browser, url) as page:
+        at(page, 4)
+        for title in ("Pane", "Curves", "Convergence", "Trajectory"):
+            figure = page.locator(f"figure.chart:not(.small):has(h3:has-text('{title}'))").first
+            figure.locator("canvas[tabindex]").focus()
+            page.keyboard.press("ArrowUp")
+            readout = figure.locator("[aria-live=polite]")
+            assert "svcca" in readout.inner_text(), title
