@@ -122,11 +122,20 @@ export class Run {
     );
   }
 
-  /** For each layer: epoch from which it stays at CONVERGED, its area under the curve, its chance. */
-  settled(adjusted) {
+  /** Whether chance levels of this measure are known here, and with them what is beyond chance. */
+  get levelled() {
+    const last = this.steps.at(-1);
+    return this.layers.some((_, i) => Number.isFinite(this.chance(i, last, i, last)));
+  }
+
+  /**
+   * For each layer, as convergence() in settling.py: epoch from which it stays at CONVERGED and its
+   * area under the curve, with chance as zero where it is known; and its chance level.
+   */
+  settled() {
     const last = this.steps.length - 1;
     const span = this.epochs[last] - this.epochs[0];
-    return this.curves("final", adjusted).map((curve, i) => {
+    return this.curves("final", this.levelled).map((curve, i) => {
       let below = -1;
       let area = 0;
       curve.forEach((value, k) => {

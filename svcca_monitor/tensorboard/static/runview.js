@@ -152,7 +152,7 @@ export class RunView {
     if (key !== this.prepared) {
       this.prepared = key;
       const values = run.curves(state.reference, state.adjusted);
-      this.settled = run.settled(state.adjusted);
+      this.settled = run.settled();
       const common = { rows: run.layers, scale: this.scale, rowTitle: "layers" };
       this.heatData = {
         ...common,
