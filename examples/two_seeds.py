@@ -36,7 +36,7 @@ def main():
             print(f"  {kind:15s} correlation {r:.2f}, chance {chance:.2f}; η² {eta:.2f}")
     print(f"chance of η²: {float(found['class_share_chance']):.3f}")
     figure = plots.aligned_directions(alignment(one, two, arguments.layer))
-    figure.savefig(arguments.output, dpi=80)
+    figure.savefig(arguments.output, dpi=74)
 
 
 if __name__ == "__main__":
