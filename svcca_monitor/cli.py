@@ -25,7 +25,11 @@ OverrideOption = Annotated[
     typer.Option("--set", help="section.key=value, over the config; may be repeated."),
 ]
 LogDirOption = Annotated[
-    Path | None, typer.Option(help="Where to write; default: logs/<name of the config>.")
+    str | None,
+    typer.Option(
+        help="Where to write, a directory or a URL; default: logs/<name of the config>.",
+        metavar="PLACE",
+    ),
 ]
 MeasureOption = Annotated[str | None, typer.Option(help="Measure; default: the run's own.")]
 
@@ -69,20 +73,9 @@ def run(
             layers=wanted.layers,
         )
         shown = shlex.quote(str(folder))
-        console.print(
-            f"\nRun in {folder}. Look at it again, or in TensorBoard:",
-            highlight=False,
-            markup=False,
-        )
-        console.print(
-            f"  svcca-monitor show {shown} --plot {shown}/plots",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-        console.print(
-            f"  tensorboard --logdir {shown}", highlight=False, markup=False, soft_wrap=True
-        )
+        _say(console, f"\nRun in {folder}. Look at it again, or in TensorBoard:")
+        _say(console, f"  svcca-monitor show {shown} --plot {shown}/plots")
+        _say(console, f"  tensorboard --logdir {shown}")
 
 
 @app.command()
@@ -110,11 +103,9 @@ def sweep(
             outcomes = run_sweep(sweep, folder, jobs=jobs, client=client, report=display.update)
         for outcome in outcomes:
             if outcome.error:
-                console.print(
-                    f"\n{outcome.name} failed:\n{outcome.error}", highlight=False, markup=False
-                )
+                _say(console, f"\n{outcome.name} failed:\n{outcome.error}")
         done = sum(not outcome.error for outcome in outcomes)
-        console.print(f"{done} of {len(outcomes)} runs in {folder}", highlight=False, markup=False)
+        _say(console, f"{done} of {len(outcomes)} runs in {folder}")
     if done < len(outcomes):
         raise typer.Exit(1)
 
@@ -153,13 +144,14 @@ def replay(
             console,
             [replay_config(settings, checkpoints, folder)],
         )
-        console.print(f"\nRun in {folder}.", highlight=False, markup=False)
+        _say(console, f"\nRun in {folder}.")
 
 
 @app.command()
 def show(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="RUN...", help="Log directories; several are seeds.")
+        list[str],
+        typer.Argument(metavar="RUN...", help="Log directories or URLs; several are seeds."),
     ],
     measure: MeasureOption = None,
     reference: Annotated[
@@ -183,13 +175,13 @@ def show(
             from .pictures import save_pictures
 
             for file in save_pictures(opened, plot, **how):
-                console.print(f"Saved {file}", highlight=False, markup=False, soft_wrap=True)
+                _say(console, f"Saved {file}")
 
 
 @app.command()
 def compare(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Log directories.")
+        list[str] | None, typer.Argument(metavar="[RUN...]", help="Log directories, or URLs.")
     ] = None,
     group: Annotated[
         list[str] | None,
@@ -223,7 +215,7 @@ def compare(
 
 @app.command()
 def classes(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="Log directory of a run.")],
+    path: Annotated[str, typer.Argument(metavar="RUN", help="Log directory of a run, or its URL.")],
     step: Annotated[int | None, typer.Option(help="Step to show; default: the last.")] = None,
     plot: Annotated[
         Path | None,
@@ -245,12 +237,12 @@ def classes(
             from . import plots
 
             plots.class_curves(class_sensitivity(opened)).savefig(plot, dpi=150)
-            console.print(f"Saved {plot}", highlight=False, markup=False, soft_wrap=True)
+            _say(console, f"Saved {plot}")
 
 
 @app.command()
 def report(
-    paths: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Log directories.")],
+    paths: Annotated[list[str], typer.Argument(metavar="RUN...", help="Log directories, or URLs.")],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The HTML file.", dir_okay=False)
     ] = Path("report.html"),
@@ -272,6 +264,10 @@ def report(
 
 def _reference(text: str) -> str | int:
     return int(text) if text.lstrip("-").isdigit() else text
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 def _unused(folder: Path) -> Path:

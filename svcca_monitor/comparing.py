@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from glob import glob
 from pathlib import Path
@@ -18,7 +19,7 @@ from .showing import measure_of
 
 
 def tables(
-    paths: Sequence[Path],
+    paths: Sequence[str | os.PathLike[str]],
     groups: Sequence[str],
     *,
     measure: str | None,
@@ -30,7 +31,7 @@ def tables(
     """The tables on these runs.
 
     Args:
-        paths: Log directories; more than two are a group of their own, `runs`.
+        paths: Log directories or URLs; more than two are a group of their own, `runs`.
         groups: `name=glob` each.
         measure: A name in `MEASURES`; the first run's own if left out, and all to identify layers.
         step: A step that all runs have, `"final"` or `"initial"`.

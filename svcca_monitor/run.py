@@ -17,6 +17,7 @@ from .description import RunMismatchError as RunMismatchError
 from .files import RunFormatError as RunFormatError
 from .files import remove_unfinished, require_own, write_atomically
 from .probe import ProbeMismatchError, ProbeSet
+from .remote import as_path, fetch, is_url
 from .store import Store
 from .subspace import Subspace
 
@@ -27,7 +28,8 @@ class Run:
     """Snapshots of the layers of one model on one probe set.
 
     Args:
-        path: The log directory, or the folder `svcca` in it.
+        path: The log directory, or the folder `svcca` in it; or the URL of one, such as
+            `s3://bucket/logs/cnn`, which is copied to this machine as it is now.
 
     Raises:
         FileNotFoundError: If there is no run.
@@ -36,7 +38,7 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
-        self.path = _directory(Path(path))
+        self.path = _directory(fetch(path) if is_url(path) else as_path(path))
         try:
             self._facts = description.read(self.path / "run.json")
         except (FileNotFoundError, NotADirectoryError):
@@ -68,8 +70,14 @@ class Run:
         Raises:
             ProbeMismatchError: If the directory holds a run on another probe set.
             RunMismatchError: If it holds a run of another model.
+            ValueError: If `log_dir` is a URL.
         """
-        path = _directory(Path(log_dir))
+        if is_url(log_dir):
+            raise ValueError(
+                f"{log_dir} is a URL, where files cannot grow: write to a directory and copy it, "
+                "or train by `svcca-monitor run CONFIG --log-dir URL`, which does that."
+            )
+        path = _directory(as_path(log_dir))
         bounds = None if store is None else Store.of(store)
         if (path / "run.json").exists():
             run = cls(path)

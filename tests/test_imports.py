@@ -67,7 +67,9 @@ TABLE = {
     "store": (set(), {"messages", "subspace"}),
     "description": ({"pydantic"}, {"files", "store"}),
     "snapshots": ({"numpy", "safetensors"}, {"factors", "files", "probe", "subspace"}),
-    "run": (set(), {"description", "files", "probe", "snapshots", "store", "subspace"}),
+    # fsspec knows the file systems behind URLs.
+    "remote": ({"fsspec"}, {"messages"}),
+    "run": (set(), {"description", "files", "probe", "remote", "snapshots", "store", "subspace"}),
     "panes": ({"numpy"}, {"definition", "measures", "subspace"}),
     "dynamics": (
         NUMERIC | {"xarray"},
@@ -205,6 +207,7 @@ TABLE = {
             "callbacks.replay",
             "files",
             "probe",
+            "remote",
             "run",
             "experiments.config",
             "experiments.data",
@@ -217,7 +220,7 @@ TABLE = {
     "experiments.matrix": ({"yaml"}, {"messages", "experiments.config"}),
     "experiments.sweep": (
         {"dask", "yaml"},
-        {"files", "experiments.cell", "experiments.config", "experiments.matrix"},
+        {"files", "remote", "experiments.cell", "experiments.config", "experiments.matrix"},
     ),
     "pictures": (set(), {"dynamics", "plots", "run", "seeds", "showing"}),
     "showing": (

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,6 +20,7 @@ from uuid import uuid4
 import yaml
 
 from ..files import write_atomically
+from ..remote import Place, as_path, exists, folders_with, is_url, read_text, send, within
 from .cell import FINISHED
 from .config import ConfigError
 from .matrix import Cell, Sweep
@@ -37,12 +39,12 @@ class SweepRun(NamedTuple):
     Attributes:
         name: Of its directory.
         settings: What sets it apart from the others.
-        path: Its log directory, for `Run`.
+        path: Its log directory, or the URL of it, for `Run`.
     """
 
     name: str
     settings: dict[str, Any]
-    path: Path
+    path: Place
 
 
 class Outcome(NamedTuple):
@@ -69,15 +71,16 @@ def sweep_runs(log_dir: str | os.PathLike[str]) -> list[SweepRun]:
     Raises:
         FileNotFoundError: If there is none.
     """
-    folders = sorted(path.parent for path in Path(log_dir).glob(f"*/{FINISHED}"))
-    if not folders:
+    names = folders_with(log_dir, FINISHED)
+    if not names:
         raise FileNotFoundError(
             f"{log_dir} holds no run of a sweep that has ended. Expected the directory that "
             "`svcca-monitor sweep` wrote to."
         )
     return [
-        SweepRun(folder.name, yaml.safe_load((folder / SETTINGS).read_text("utf-8")), folder)
-        for folder in folders
+        SweepRun(name, yaml.safe_load(read_text(within(folder, SETTINGS))), folder)
+        for name in names
+        for folder in [within(log_dir, name)]
     ]
 
 
@@ -96,7 +99,8 @@ def run_sweep(
 
     Args:
         sweep: The runs.
-        log_dir: A directory, of this sweep alone. On a cluster, one that all workers see.
+        log_dir: A directory, of this sweep alone, or a URL of any file system that fsspec knows. On
+            a cluster, one that all workers see.
         jobs: How many run at a time on this machine.
         client: A `dask.distributed.Client`: the runs go to its cluster instead. Where a worker
             dies, Dask gives its run to another.
@@ -111,17 +115,16 @@ def run_sweep(
     """
     if not (isinstance(jobs, int) and jobs >= 1):
         raise ValueError(f"`jobs` must be a whole number, at least 1. Received: jobs={jobs!r}")
-    folder = Path(log_dir).absolute()
+    folder: Place = log_dir if is_url(log_dir) else as_path(log_dir).absolute()
     for cell in sweep.cells:
-        _require_same(folder / cell.name, cell)
-    (folder / ATTEMPTS).mkdir(parents=True, exist_ok=True)
+        _require_same(within(folder, cell.name), cell)
     found = {}
     for outcome in (_on_cluster(client) if client is not None else _here(jobs))(sweep, folder):
         found[outcome.name] = outcome
         if report is not None:
             report(outcome)
-    if all(outcome.state != "failed" for outcome in found.values()):
-        shutil.rmtree(folder / ATTEMPTS, ignore_errors=True)
+    if not is_url(folder) and all(outcome.state != "failed" for outcome in found.values()):
+        shutil.rmtree(within(folder, ATTEMPTS), ignore_errors=True)
     return [found[cell.name] for cell in sweep.cells]
 
 
@@ -147,43 +150,58 @@ def cluster(address: str | None) -> Iterator[Any]:
 
 
 def run_cell(name: str, settings: Mapping[str, Any], config: str, log_dir: str) -> Outcome:
-    """Train one run in a process of its own, and move it to its place when it has ended.
+    """Train one run in a process of its own, and put it in its place when it has ended.
 
-    The place is taken by a single step of the file system: of two that train the same run, as when
-    a worker was given up too early, the first one counts.
+    A directory takes its place by a single step of the file system, a copy at a URL counts from its
+    last file on: of two processes that train the same run, as when a worker was given up too early,
+    the first one counts.
     """
-    folder = Path(log_dir) / name
-    if (folder / FINISHED).exists():
-        return Outcome(name, "found", **_facts(folder))
-    attempt = Path(log_dir) / ATTEMPTS / f"{name}-{uuid4().hex[:8]}"
+    place = within(log_dir, name)
+    if exists(within(place, FINISHED)):
+        return Outcome(name, "found", **_facts(place))
+    scratch = Path(tempfile.mkdtemp() if is_url(place) else within(log_dir, ATTEMPTS))
+    attempt = scratch / f"{name}-{uuid4().hex[:8]}"
     attempt.mkdir(parents=True)
-    log = attempt.with_name(f"{attempt.name}.log")
-    command = [sys.executable, "-m", "svcca_monitor.experiments.cell", str(attempt)]
     start = time.perf_counter()
-    with open(log, "w+", encoding="utf-8") as output:
+    error = _train(config, attempt)
+    if error:
+        shutil.rmtree(attempt, ignore_errors=True)
+        return Outcome(name, "failed", time.perf_counter() - start, error=error)
+    write_atomically(attempt / SETTINGS, yaml.safe_dump(dict(settings)).encode())
+    if not is_url(place):
+        _take_place(attempt, Path(place))
+    else:
+        if not exists(within(place, FINISHED)):
+            send(attempt, place, last=FINISHED)
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Outcome(name, "finished", **_facts(place))
+
+
+def _train(config: str, attempt: Path) -> str:
+    """Train into a directory; what went wrong, or nothing."""
+    command = [sys.executable, "-m", "svcca_monitor.experiments.cell", str(attempt)]
+    with open(attempt.with_name(f"{attempt.name}.log"), "w+", encoding="utf-8") as output:
         done = subprocess.run(
             command, input=config, text=True, stdout=output, stderr=output, check=False
         )
         output.seek(0)
         printed = output.read()
-    if done.returncode:
-        shutil.rmtree(attempt, ignore_errors=True)
-        seconds = time.perf_counter() - start
-        return Outcome(name, "failed", seconds, error=_ending(printed, done.returncode))
-    write_atomically(attempt / SETTINGS, yaml.safe_dump(dict(settings)).encode())
+    return _ending(printed, done.returncode) if done.returncode else ""
+
+
+def _take_place(attempt: Path, folder: Path) -> None:
     try:
         os.rename(attempt, folder)
     except OSError:
         if not (folder / FINISHED).exists():
             raise
         shutil.rmtree(attempt, ignore_errors=True)
-    for other in (Path(log_dir) / ATTEMPTS).glob(f"{_literal(name)}-????????*"):
+    for other in attempt.parent.glob(f"{_literal(folder.name)}-????????*"):
         shutil.rmtree(other) if other.is_dir() else other.unlink(missing_ok=True)
-    return Outcome(name, "finished", **_facts(folder))
 
 
-def _here(jobs: int) -> Callable[[Sweep, Path], Iterator[Outcome]]:
-    def outcomes(sweep: Sweep, folder: Path) -> Iterator[Outcome]:
+def _here(jobs: int) -> Callable[[Sweep, Place], Iterator[Outcome]]:
+    def outcomes(sweep: Sweep, folder: Place) -> Iterator[Outcome]:
         with ThreadPoolExecutor(jobs) as pool:
             futures = [pool.submit(run_cell, *_arguments(cell, folder)) for cell in sweep.cells]
             try:
@@ -195,8 +213,8 @@ def _here(jobs: int) -> Callable[[Sweep, Path], Iterator[Outcome]]:
     return outcomes
 
 
-def _on_cluster(client: Any) -> Callable[[Sweep, Path], Iterator[Outcome]]:
-    def outcomes(sweep: Sweep, folder: Path) -> Iterator[Outcome]:
+def _on_cluster(client: Any) -> Callable[[Sweep, Place], Iterator[Outcome]]:
+    def outcomes(sweep: Sweep, folder: Place) -> Iterator[Outcome]:
         from dask.distributed import as_completed
 
         futures = {
@@ -212,21 +230,21 @@ def _on_cluster(client: Any) -> Callable[[Sweep, Path], Iterator[Outcome]]:
     return outcomes
 
 
-def _arguments(cell: Cell, folder: Path) -> tuple[str, dict[str, Any], str, str]:
+def _arguments(cell: Cell, folder: Place) -> tuple[str, dict[str, Any], str, str]:
     return cell.name, cell.settings, cell.config.to_yaml(), str(folder)
 
 
-def _require_same(folder: Path, cell: Cell) -> None:
-    if not (folder / FINISHED).exists():
-        if folder.exists():
-            raise ConfigError(f"{folder} is no run of a sweep. Choose another --log-dir.")
+def _require_same(place: Place, cell: Cell) -> None:
+    if not exists(within(place, FINISHED)):
+        if not is_url(place) and exists(place):
+            raise ConfigError(f"{place} is no run of a sweep. Choose another --log-dir.")
         return
-    there = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
+    there = yaml.safe_load(read_text(within(place, "config.yaml")))
     wanted = yaml.safe_load(cell.config.to_yaml())
     if there != wanted:
         differ = ", ".join(_differing(there, wanted))
         raise ConfigError(
-            f"{folder} holds a run with another config; they differ in {differ}. Choose another "
+            f"{place} holds a run with another config; they differ in {differ}. Choose another "
             "--log-dir, or remove that run."
         )
 
@@ -243,8 +261,8 @@ def _literal(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    facts = json.loads((folder / FINISHED).read_text("utf-8"))
+def _facts(place: Place) -> dict[str, Any]:
+    facts = json.loads(read_text(within(place, FINISHED)))
     return {"seconds": facts["seconds"], "logs": facts["logs"]}
 
 

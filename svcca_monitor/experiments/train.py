@@ -14,6 +14,7 @@ from ..callbacks.monitor import SVCCAMonitor
 from ..callbacks.replay import replay as replay_checkpoints
 from ..files import write_atomically
 from ..probe import ProbeSet
+from ..remote import exists, within, written_to
 from ..run import Run
 from . import data, models, serialised
 from .config import Config
@@ -49,7 +50,8 @@ def train(
 
     Args:
         config: The experiment.
-        log_dir: A directory without a run.
+        log_dir: A directory without a run, or a URL of any file system that fsspec knows: what is
+            new is copied there after each epoch.
         report: Called as training goes on.
 
     Returns:
@@ -59,11 +61,20 @@ def train(
         FileExistsError: If `log_dir` holds a run.
         ValueError: If the config names what does not exist, before the first step.
     """
-    folder = Path(log_dir)
-    if (folder / "svcca" / "run.json").exists():
+    if exists(within(log_dir, "svcca", "run.json")):
         raise FileExistsError(
-            f"{folder} holds a run already. Choose another --log-dir, or remove that one."
+            f"{log_dir} holds a run already. Choose another --log-dir, or remove that one."
         )
+    with written_to(log_dir) as (folder, copy):
+        return _trained(config, folder, report, copy)
+
+
+def _trained(
+    config: Config,
+    folder: Path,
+    report: Callable[[Progress], None] | None,
+    copy: Callable[[], None],
+) -> dict[str, float]:
     dataset, model = _data_and_model(config)
     model.compile(
         optimizer=serialised.optimizer(config.training),
@@ -81,7 +92,8 @@ def train(
     # Behind the monitor, which refuses what cannot be run: then there is nothing to keep. Before
     # it, callbacks that put weights back at the end, which the final snapshot is to see.
     keep = keras.callbacks.LambdaCallback(on_train_begin=keep_config)
-    callbacks: list[Any] = [*own, monitor, keep]
+    copying = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: copy())
+    callbacks: list[Any] = [*own, monitor, keep, copying]
     if report is not None:
         callbacks.append(_Reporter(monitor, report))
     history = model.fit(
