@@ -216,6 +216,10 @@ TABLE = {
             "experiments.serialised",
         },
     ),
+    "experiments.all_pairs": (
+        {"numpy", "xarray"},
+        {"dynamics", "groups", "layer_names", "measures", "run"},
+    ),
     "experiments.cell": ({"yaml"}, {"files", "experiments.config", "experiments.train"}),
     "experiments.matrix": ({"yaml"}, {"messages", "experiments.config"}),
     "experiments.sweep": (
