@@ -33,19 +33,19 @@ def main():
     layers, epochs = runs[0].layers, curves["final"][0]["epoch"].values
     final, lagged = (np.array([c.values for c in curves[r]]) for r in ("final", "previous"))
     print(f"{len(runs)} seeds, {epochs[-1]:g} epochs; mean canonical correlation (cca)")
-    early, late = 1, len(epochs) - 2
-    for which, i in (("early", early), ("late", late)):
+    last = len(epochs) - 1
+    for which, i in (("early", last // 4), ("half way", last // 2), ("late", last - 1)):
         tau = [kendalltau(range(len(layers)), values[i]).statistic for values in final]
         print(f"  {which}, epoch {epochs[i]:g}: Kendall's tau of depth and similarity to the end")
         print(f"    {shown(tau)}; −1 is strictly from the bottom up, 0 no order")
         for j, layer in enumerate(layers):
             chance = np.mean([c["chance"].values[i, j] for c in curves["final"]])
-            print(f"    {layer:10s} {shown(final[:, i, j])}  chance {chance:.2f}")
+            print(f"    {layer:10s} {shown(final[:, i, j], 3)}  chance {chance:.2f}")
     # By how much the last step of the mean curve exceeds the step before it.
     for reference, values in (("final", final), ("previous", lagged)):
         steps = np.diff(values.mean(axis=2), axis=1)
-        print(f"  last step of the curves {REFERENCES[reference]}: {shown(steps[:, -1])}")
-        print(f"    the step before: {shown(steps[:, -2])}")
+        print(f"  last step of the curves {REFERENCES[reference]}: {shown(steps[:, -1], 4)}")
+        print(f"    the step before: {shown(steps[:, -2], 4)}")
     draw(curves, layers, epochs).savefig(arguments.output, dpi=80)
 
 

@@ -24,9 +24,11 @@ def main():
     parser.add_argument("logs", help="log directory of the sweep")
     parser.add_argument("-o", "--output", default="cifar10_resnet.png")
     arguments = parser.parse_args()
-    nets = {True: [], False: []}
+    seeds = {True: {}, False: {}}
     for _, settings, path in sweep_runs(arguments.logs):
-        nets[settings["model.parameters.skips"]].append(Run(path))
+        seeds[settings["model.parameters.skips"]][settings["seed"]] = Run(path)
+    both = sorted(seeds[True].keys() & seeds[False].keys())  # of a sweep that goes on, not all
+    nets = {skips: [runs[seed] for seed in both] for skips, runs in seeds.items()}
 
     for measure in ("svcca", "cca"):
         scores = {}

@@ -17,10 +17,10 @@ def interval(values, level=0.95):
     return mean, np.maximum(mean - half, -1), np.minimum(mean + half, 1)
 
 
-def shown(values):
+def shown(values, digits=2):
     """`0.93 [0.91, 0.95]`: the mean over seeds and its 95 % interval."""
-    mean, lower, upper = interval(values)
-    return f"{mean:.2f} [{lower:.2f}, {upper:.2f}]" if lower == lower else f"{mean:.2f}"
+    mean, *ends = (f"{number:.{digits}f}" for number in interval(values))
+    return f"{mean} [{', '.join(ends)}]" if len(values) > 1 else mean
 
 
 def nets_drawn(rng, n):

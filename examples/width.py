@@ -105,8 +105,8 @@ def draw(widths, found):
                 x, observed["distance"], np.maximum(bars, 0),
                 color=colour, marker="o", capsize=3, ls="-" if axes is left else "", label=scale,
             )  # fmt: skip
-        for width, x, y in zip(widths, observed["accuracy"], observed["distance"], strict=True):
-            right.annotate(f"×{width:g}", (x, y), (5, 5), textcoords="offset points", fontsize=8)
+    for width, x, y in zip(widths, observed["accuracy"], high["distance"], strict=True):
+        right.annotate(f"×{width:g}", (x, y), (0, 5), textcoords="offset points", ha="center")
     left.set(xscale="log", xlabel="width", ylabel="distance between seeds, mean of layers")
     left.set_xticks(widths, [f"×{width:g}" for width in widths])
     left.minorticks_off()

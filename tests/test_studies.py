@@ -81,11 +81,16 @@ def studied(study, logs, figure):
     )
 
 
-def test_every_config_with_a_matrix_is_a_study_with_a_script_and_can_be_run():
+def test_every_config_with_a_matrix_is_a_study_with_a_script_and_a_page_and_can_be_run():
+    readme = (PROJECT / "README.md").read_text("utf-8")
     matrices = [path for path in PROJECT.glob("configs/*.yaml") if "\nmatrix:" in path.read_text()]
     assert {path.stem for path in matrices} == set(SMOKE)
     for path in matrices:
         assert (PROJECT / f"examples/{path.stem}.py").exists()
+        assert f"[{path.stem}](examples/{path.stem}.md)" in readme
+        page = (PROJECT / f"examples/{path.stem}.md").read_text("utf-8")
+        assert f"configs/{path.stem}.yaml" in page
+        assert (PROJECT / f"examples/gallery/{path.stem}.png").exists()
         seeds = {cell.config.data.seed for cell in Sweep.load(path).cells}
         assert seeds == {0}, "its runs need one probe set"
 
