@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from browser import chromium, needs_chromium, page_of
 from PIL import Image
+from tab_frames import decode
 from tensorboard_server import serving, until
 
 from svcca_monitor import Run, chance_level, convergence, learning_dynamics, pane, trajectory
@@ -116,6 +117,12 @@ def test_the_numbers_under_the_cursor_are_those_of_the_run(browser, server, logs
         text = point_at(frame, "Pane", 1, 5, layers, layers)
         adjusted = float(pane(run, "final", adjusted=True)[1, 5])
         assert said(text, "adjusted") == pytest.approx(adjusted, abs=1e-3)
+        frame.get_by_label("Epoch", exact=True).press("Home")
+        page.wait_for_timeout(200)
+        adjusted = pane(run, "initial", adjusted=True)  # layers have other sizes than at the end
+        for i, j in ((1, 5), (5, 1), (12, 8)):
+            text = point_at(frame, "Pane", i, j, layers, layers)
+            assert said(text, "adjusted") == pytest.approx(float(adjusted[i, j]), abs=1e-3)
 
 
 def test_one_slider_moves_every_pane_and_play_runs_to_the_end(browser, server, logs):
@@ -304,6 +311,17 @@ def test_it_says_when_steps_are_missing_with_either_loader_and_behind_a_prefix(b
         )
         with tab(browser, server, ONE) as (_, frame):
             assert "3 steps are missing" in frame.locator(".note").first.inner_text()
+            run, query = Run(logs / "whole"), {"run": "whole/svcca", "tag": "svcca/layers"}
+            shown = list(decode(server.ask("svcca/frames", **query))[0])
+            past = trajectory(run, run.layers[-1]).sel(step=shown, other_step=shown)
+            numbers = []
+            for k in range(4):
+                text = point_at(frame, "Trajectory", 3, k, 4, 4)
+                assert f"epoch {shown[3]} × epoch {shown[k]}" in text
+                if "not compared" not in text:  # what was left out is unknown, and never another's
+                    assert said(text) == pytest.approx(float(past[3, k]), abs=1e-3)
+                    numbers.append(k)
+            assert len(numbers) >= 2
 
 
 def test_chance_levels_are_those_of_the_package(browser, server):

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import urllib.parse
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -155,6 +156,27 @@ def test_a_frame_that_is_not_symmetric_travels_whole_and_nan_is_equal_to_nan():
         frames.encode([0], [np.zeros((2, 2, 2))])
 
 
+@pytest.mark.filterwarnings("ignore:html5lib:DeprecationWarning")  # of TensorBoard's own
+def test_tags_of_another_version_or_of_other_writers_are_left_out():
+    from svcca_monitor.tensorboard.plugin import VERSION, _description
+
+    content = {"version": VERSION, "layers": ["a"], "measure": "cka", "n_samples": 7}
+    contents = {
+        "svcca/layers": json.dumps(content),
+        "svcca/later": json.dumps({**content, "version": VERSION + 1}),
+        "svcca/other": "no JSON",
+        "svcca/strange": json.dumps([VERSION]),
+    }
+    series = {
+        tag: SimpleNamespace(plugin_content=text, max_step=3, max_wall_time=1.5)
+        for tag, text in contents.items()
+    }
+    described = _description(series)
+    assert described["tags"] == {"svcca/layers": 3}
+    assert described["times"] == {"svcca/layers": 1.5}
+    assert _description({"svcca/later": series["svcca/later"]}) is None
+
+
 def in_a_fresh_interpreter(code):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -200,8 +222,6 @@ def test_whatever_happens_in_it_tensorboard_goes_on():
 
 
 def test_users_may_still_choose_how_many_steps_are_kept():
-    from types import SimpleNamespace
-
     from svcca_monitor.tensorboard.loader import SvccaLoader
 
     for given, kept in (({}, 5000), ({"svcca": 7}, 7)):

@@ -1,18 +1,24 @@
 """The view by keyboard and by link, in a report: it is that of the tab, without a server."""
 
+import base64
+import io
+import xml.etree.ElementTree as ElementTree
+
 import numpy as np
 import pytest
 from browser import chromium, needs_chromium, page_of
+from matplotlib import colormaps
+from PIL import Image
 
-from svcca_monitor import LayerInfo, ProbeSet, Run, Subspace
+from svcca_monitor import LayerInfo, ProbeSet, Run, Subspace, learning_dynamics, pane
 from svcca_monitor.report import write_report
 
 pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    """A report of two runs of five epochs."""
+def runs(tmp_path_factory):
+    """Two runs of five epochs."""
     folder, rng = tmp_path_factory.mktemp("view"), np.random.default_rng(0)
     probe = ProbeSet(rng.normal(size=(40, 3)))
     infos = [LayerInfo(name, "Dense", i, (None, 4), "mean") for i, name in enumerate("abc")]
@@ -21,7 +27,13 @@ def url(tmp_path_factory):
         for epoch in range(5):
             layers = {name: Subspace.from_activations(rng.normal(size=(40, 4))) for name in "abc"}
             run.write_snapshot(epoch, layers, epoch=epoch)
-    return write_report(runs, folder / "report.html").as_uri()
+    return runs
+
+
+@pytest.fixture(scope="module")
+def url(runs, tmp_path_factory):
+    """A report of both."""
+    return write_report(runs, tmp_path_factory.mktemp("report") / "report.html").as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +127,70 @@ def test_a_step_by_keyboard_says_the_number_to_screen_readers(browser, url):
             page.keyboard.press("ArrowUp")
             readout = figure.locator("[aria-live=polite]")
             assert "svcca" in readout.inner_text(), title
+
+
+def figure_of(page, title):
+    return page.locator(f"figure.chart:not(.small):has(h3:has-text('{title}'))").first
+
+
+def picture(figure):
+    """What is drawn, without the marks over it: (height, width, 4), and pixels in a CSS pixel."""
+    canvas = figure.locator("canvas").first
+    data = canvas.evaluate("canvas => canvas.toDataURL().split(',')[1]")
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA"))
+    return drawn, drawn.shape[1] / canvas.evaluate("canvas => canvas.clientWidth")
+
+
+def viridis(value):
+    return np.array(colormaps["viridis"](float(value))[:3]) * 255
+
+
+@pytest.mark.parametrize(("mode", "reference"), [("end", "final"), ("now", 1)])
+def test_cells_have_the_colour_of_their_values_on_the_page_and_in_svg(
+    browser, url, runs, mode, reference
+):
+    values = pane(runs[0], 1, reference)
+    with page_of(browser, f"{url}#p.svcca.epoch=1&p.svcca.mode={mode}") as page:
+        at(page, 1)
+        page.wait_for_timeout(300)
+        figure = figure_of(page, "Pane")
+        area = figure.locator("canvas").nth(1).get_attribute("data-area")
+        x, y, width, height = map(float, area.split())
+        with page.expect_download() as download:
+            figure.get_by_role("button", name="as SVG").click()
+        svg = ElementTree.parse(download.value.path())
+        rectangles = {
+            rectangle[0].text.split(":")[0]: rectangle.get("fill")
+            for rectangle in svg.iter("{http://www.w3.org/2000/svg}rect")
+            if len(rectangle)
+        }
+        drawn, ratio = picture(figure)
+        for i, row in enumerate("abc"):
+            for j, column in enumerate("abc"):
+                down, right = y + height - (i + 0.5) * height / 3, x + (j + 0.5) * width / 3
+                colour = drawn[int(down * ratio), int(right * ratio), :3]
+                # Between nine colours of viridis, the map is taken as straight.
+                np.testing.assert_allclose(colour, viridis(values[i, j]), atol=9)
+                fill = rectangles[f"{row} × {column}"]
+                assert fill == f"rgb({','.join(map(str, colour))})"
+
+
+def test_curves_pass_through_their_values(browser, url, runs):
+    curves = learning_dynamics(runs[0])
+    with page_of(browser, url) as page:
+        at(page, 4)
+        page.wait_for_timeout(300)
+        figure = figure_of(page, "Curves")
+        drawn, ratio = picture(figure)
+        height, width = (side / ratio for side in drawn.shape[:2])
+        for k in (1, 2, 3):
+            for value in curves[k].values:  # within the axes, whose margins are fixed
+                right, down = 44 + k / 4 * (width - 58), 10 + (1 - value) * (height - 52)
+                assert drawn[int(down * ratio), int(right * ratio), 3] > 100, (k, value)
+
+
+def test_the_small_panes_are_of_four_moments_of_training(browser, url):
+    with page_of(browser, url) as page:
+        at(page, 4)
+        titles = page.locator("section").first.locator(".small h3").all_inner_texts()
+        assert titles == ["0 % · epoch 0", "35 % · epoch 1", "75 % · epoch 3", "100 % · epoch 4"]

@@ -107,9 +107,13 @@ export class Run {
     });
   }
 
-  /** Place of a snapshot among all that were taken, those left out by sampling included. */
+  /**
+   * Place of a snapshot among all that were taken, those left out by sampling included; NaN where it
+   * cannot be known, as the history of that snapshot was left out while it was kept itself.
+   */
   ordinal(k) {
-    return this.byStep.history.get(this.steps[k])?.columns ?? k;
+    const known = this.byStep.history.get(this.steps[k])?.columns;
+    return known ?? (this.missing ? NaN : k);
   }
 
   /** Layers × snapshots against a reference, as rows of numbers. */
