@@ -1,6 +1,7 @@
 """The view by keyboard and by link, in a report: it is that of the tab, without a server."""
 
 import base64
+import csv
 import io
 import xml.etree.ElementTree as ElementTree
 
@@ -10,7 +11,7 @@ from browser import chromium, needs_chromium, page_of
 from matplotlib import colormaps
 from PIL import Image
 
-from svcca_monitor import LayerInfo, ProbeSet, Run, Subspace, learning_dynamics, pane
+from svcca_monitor import LayerInfo, ProbeSet, Run, Subspace, learning_dynamics, pane, trajectory
 from svcca_monitor.report import write_report
 
 pytestmark = needs_chromium
@@ -194,3 +195,56 @@ def test_the_small_panes_are_of_four_moments_of_training(browser, url):
         at(page, 4)
         titles = page.locator("section").first.locator(".small h3").all_inner_texts()
         assert titles == ["0 % · epoch 0", "35 % · epoch 1", "75 % · epoch 3", "100 % · epoch 4"]
+
+
+def test_the_difference_is_the_first_run_minus_the_second(browser, url, runs):
+    first, second = (pane(run, 1) for run in runs)
+    with page_of(browser, f"{url}#p.svcca.epoch=1") as page:
+        at(page, 1)
+        figure = figure_of(page, "Difference")
+        figure.locator("canvas[tabindex]").focus()
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowRight")
+        text = figure.locator(".readout").inner_text().replace("−", "-")
+        assert text.startswith("a × b: ")
+        expected = float(first[0, 1] - second[0, 1])
+        assert float(text.removeprefix("a × b: ")) == pytest.approx(expected, abs=1e-3)
+
+
+def test_a_trajectory_with_chance_as_zero_is_that_of_the_run(browser, url, runs):
+    past = trajectory(runs[0], "b", adjusted=True)
+    with page_of(browser, f"{url}#p.svcca.layer=b&p.svcca.adjusted=true") as page:
+        at(page, 4)
+        figure = figure_of(page, "Trajectory")
+        figure.locator("canvas[tabindex]").focus()
+        for key in ("ArrowUp", "ArrowUp", "ArrowUp", "ArrowRight"):
+            page.keyboard.press(key)
+        text = figure.locator(".readout").inner_text().replace("−", "-")
+        assert text.startswith("b, epoch 2 × epoch 1: ")
+        adjusted = float(text.rpartition("adjusted ")[2])
+        assert adjusted == pytest.approx(float(past[2, 1]), abs=1e-3)
+
+
+def test_what_is_not_ours_in_an_address_stays_when_the_view_changes(browser, url):
+    with page_of(browser, f"{url}#chapter=2&p.svcca.epoch=1") as page:
+        at(page, 1)
+        page.get_by_label("chance as zero").check()
+        page.wait_for_timeout(600)
+        assert page.evaluate("location.hash") == "#chapter=2&p.svcca.epoch=1&p.svcca.adjusted=true"
+
+
+def test_a_spreadsheet_takes_no_name_for_a_formula(browser, tmp_path):
+    rng = np.random.default_rng(0)
+    names = ("=1+1", "@b", 'c"d,e')
+    infos = [LayerInfo(name, "Dense", i, (None, 4), "mean") for i, name in enumerate(names)]
+    run = Run.create(tmp_path / "run", infos, ProbeSet(rng.normal(size=(40, 3))), measure="svcca")
+    for epoch in range(2):
+        layers = {name: Subspace.from_activations(rng.normal(size=(40, 4))) for name in names}
+        run.write_snapshot(epoch, layers, epoch=epoch)
+    report = write_report([run], tmp_path / "report.html").as_uri()
+    with page_of(browser, report) as page:
+        page.locator("output.time", has_text="epoch 1 of 1").wait_for()
+        with page.expect_download() as download:
+            figure_of(page, "Pane").get_by_role("button", name="as CSV").click()
+        rows = csv.reader(io.StringIO(download.value.path().read_text("utf-8")))
+        assert [row[0] for row in rows][1:] == ["'=1+1", "'@b", 'c"d,e']
