@@ -1,5 +1,6 @@
 from . import plots as plots
 from .alignment import alignment as alignment
+from .callbacks.freeze import FreezeTraining as FreezeTraining
 from .callbacks.monitor import SVCCAMonitor as SVCCAMonitor
 from .callbacks.opening import RunInUseError as RunInUseError
 from .callbacks.replay import CheckpointError as CheckpointError

@@ -147,6 +147,10 @@ TABLE = {
             "callbacks.selection",
         },
     ),
+    "callbacks.freeze": (
+        {"keras"},
+        {"messages", "callbacks.monitor", "callbacks.selection"},
+    ),
     "callbacks.replay": ({"keras", "numpy"}, {"probe", "run", "callbacks.monitor"}),
     "tensorboard.__init__": (set(), set()),
     # Pillow comes with matplotlib and writes the one-pixel-a-cell pane.
@@ -203,6 +207,7 @@ TABLE = {
     "experiments.train": (
         {"keras"},
         {
+            "callbacks.freeze",
             "callbacks.monitor",
             "callbacks.replay",
             "files",
@@ -377,7 +382,7 @@ def test_the_exported_names_are_the_promised_names():
         *("learning_dynamics pane trajectory compare convergence plots".split()),
         *("convergence_over_seeds dynamics_over_seeds lagged_convergence".split()),
         *("compare_groups identify_layers identify_layers_over_runs".split()),
-        *("SVCCAMonitor RunInUseError replay CheckpointError log_spaced".split()),
+        *("SVCCAMonitor FreezeTraining RunInUseError replay CheckpointError log_spaced".split()),
     }
     assert set(svcca_monitor.__all__) == promised
     assert all(getattr(svcca_monitor, name) is not None for name in promised)

@@ -14,6 +14,7 @@ from ..messages import nearest
 from .sections import (
     AnalysisConfig,
     DataConfig,
+    FreezeConfig,
     ModelConfig,
     MonitorConfig,
     Section,
@@ -36,6 +37,7 @@ class Config(Section):
     model: ModelConfig
     training: TrainingConfig
     monitor: MonitorConfig = MonitorConfig()
+    freeze: FreezeConfig | None = None
     analysis: AnalysisConfig = AnalysisConfig()
 
     @classmethod
@@ -160,6 +162,8 @@ _ALTERNATIVES = (
     "int",
     "list[str]",
     "list[int]",
+    "list[float]",
+    "literal['linear']",
     "dict[str,any]",
     "dict[str,int]",
     "dict[str,str]",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
@@ -124,6 +124,25 @@ class MonitorConfig(Section):
             "dims": self.dims,
         }
         return {key: value for key, value in options.items() if value is not None}
+
+
+class FreezeConfig(Section):
+    """Freeze layers from the bottom: by a schedule, or when they have converged."""
+
+    schedule: Literal["linear"] | list[float] | None = None
+    """`linear`, or the epochs after which the first, second, … layer is frozen."""
+    when: Literal["converged"] | None = None
+    """Freeze a layer once its similarity to the previous snapshot stays at the threshold."""
+    threshold: float = Field(0.99, gt=0, le=1)
+    patience: int = Field(2, ge=1)
+    layers: str | list[str] | None = None
+    dry_run: bool = False
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> FreezeConfig:
+        if (self.schedule is None) == (self.when is None):
+            raise ValueError("give `schedule: linear`, a list of epochs, or `when: converged`")
+        return self
 
 
 class AnalysisConfig(Section):

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from ..callbacks.freeze import FreezeTraining
 from ..callbacks.monitor import SVCCAMonitor
 from ..callbacks.replay import replay as replay_checkpoints
 from ..files import write_atomically
@@ -93,7 +94,7 @@ def _trained(
     # it, callbacks that put weights back at the end, which the final snapshot is to see.
     keep = keras.callbacks.LambdaCallback(on_train_begin=keep_config)
     copying = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: copy())
-    callbacks: list[Any] = [*own, monitor, keep, copying]
+    callbacks: list[Any] = [*own, monitor, *_freezing(config, monitor), keep, copying]
     if report is not None:
         callbacks.append(_Reporter(monitor, report))
     history = model.fit(
@@ -149,6 +150,15 @@ def _probe(config: Config, dataset: data.Dataset) -> ProbeSet:
         seed=config.seed if config.data.seed is None else config.data.seed,
         class_names=dataset.class_names,
     )
+
+
+def _freezing(config: Config, monitor: SVCCAMonitor) -> list[Any]:
+    if config.freeze is None:
+        return []
+    options = config.freeze.model_dump(exclude={"schedule", "when"})
+    if config.freeze.when is not None:
+        return [FreezeTraining(monitor=monitor, **options)]
+    return [FreezeTraining(config.freeze.schedule, **options)]
 
 
 def _options(config: Config) -> dict[str, Any]:
