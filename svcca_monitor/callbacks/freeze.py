@@ -17,7 +17,7 @@ THRESHOLD, PATIENCE = 0.99, 2
 
 
 class FreezeTraining(keras.callbacks.Callback):
-    """Freeze layers from the bottom: by a schedule, or when a monitor sees that they have converged.
+    """Freeze layers from the bottom: by a schedule, or when a monitor sees them converged.
 
     A frozen layer is not trained any more, and costs no backward pass when all below it are frozen
     too. Its weights stay as they are, bit for bit; the optimizer keeps what it knows of them. Batch
@@ -28,19 +28,19 @@ class FreezeTraining(keras.callbacks.Callback):
     On tensorflow and torch; Keras' own `fit` cannot do it on jax.
 
     Args:
-        schedule: `"linear"`: of L layers the i-th from the bottom (from 1) is frozen after the share
-            i/L of the epochs, as in the paper. Or a list: the epochs after which the first, second,
-            … layer is frozen. None: when `monitor` sees that it has converged.
+        schedule: `"linear"`: of L layers the i-th from the bottom (from 1) is frozen after the
+            share i/L of the epochs, as in the paper. Or a list: the epochs after which the first,
+            second, … layer is frozen. None: when `monitor` sees that it has converged.
         monitor: An `SVCCAMonitor` in the same list of callbacks, in front of this one.
         threshold: A layer has converged once its similarity to the previous snapshot has stayed at
             or above this …
         patience: … for so many snapshots in a row, and those below it have converged too.
-        layers: Which layers, as for `SVCCAMonitor`; all that have weights to train if left out.
+        layers: Which layers, as for `SVCCAMonitor`; all with weights to train if left out.
         dry_run: Freeze nothing, and only say in the logs what would be frozen.
 
-    Keras' logs and `History` get `frozen_layers`, how many are frozen at the end of each epoch. With
-    a schedule, a `fit` that goes on from an `initial_epoch` freezes what is due at once; with a
-    monitor, it begins to count anew.
+    Keras' logs and `History` get `frozen_layers`, how many are frozen at the end of each epoch.
+    With a schedule, a `fit` that goes on from an `initial_epoch` freezes what is due at once; with
+    a monitor, it begins to count anew.
 
     Raises:
         ValueError: If there are both or neither of `schedule` and `monitor`, or a number is out of
