@@ -72,6 +72,11 @@ def blocks(x: Array) -> Iterator[Array]:
 
 def as_array(x: ArrayLike, name: str) -> Array:
     """What NumPy makes of an argument; a ValueError that names it if that is no array."""
+    if np.ma.is_masked(x):
+        raise ValueError(
+            f"`{name}` is a masked array with {np.sum(np.ma.getmask(x))} values of {np.size(x)} "
+            "masked. Similarities need whole rows: leave out the masked samples of all layers."
+        )
     if isinstance(x, Iterator):
         raise ValueError(
             f"`{name}` is a {type(x).__name__}, which can be read only once. Pass an array, or "
@@ -90,11 +95,6 @@ def as_array(x: ArrayLike, name: str) -> Array:
 
 def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, float]:
     """A finite matrix of numbers up to `most`, not copied if possible, and its rounding unit."""
-    if np.ma.is_masked(x):
-        raise ValueError(
-            f"`{name}` is a masked array with {np.sum(np.ma.getmask(x))} values of {np.size(x)} "
-            "masked. Similarities need whole rows: leave out the masked samples of all layers."
-        )
     array = as_array(x, name)
     if array.dtype.name == "bfloat16":
         array, eps = array.astype(np.float32), BFLOAT16_EPS

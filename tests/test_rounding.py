@@ -128,6 +128,10 @@ def test_masked_values_are_refused_and_masked_arrays_without_any_taken():
     masked = np.ma.masked_greater(x, x.max() - 1e-9)
     with pytest.raises(ValueError, match="`x` is a masked array with 1 values of 30000 masked"):
         mean_cca(masked, y)
+    with pytest.raises(ValueError, match="`x` is a masked array with 1 values"):
+        fourier_cca(masked, y)
+    with pytest.raises(ValueError, match="`conv` is a masked array with 1 values"):
+        Moments().update({"conv": masked})
 
 
 class OfLowPrecision:
