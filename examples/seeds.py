@@ -1,20 +1,17 @@
 """Means over seeds with their intervals, as the studies print and draw them."""
 
 import numpy as np
-from scipy import stats
+
+from svcca_monitor.over_runs import mean_interval
 
 
-def interval(values, level=0.95):
+def interval(values):
     """Mean over the first axis, and the ends of Student's t-interval; nan of a single value.
 
     What the studies measure lies in [-1, 1], and so do the ends.
     """
-    values = np.asarray(values, dtype=float)
-    n, mean = len(values), values.mean(axis=0)
-    if n < 2:
-        return mean, mean * np.nan, mean * np.nan
-    half = stats.t.ppf((1 + level) / 2, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
-    return mean, np.maximum(mean - half, -1), np.minimum(mean + half, 1)
+    mean, lower, upper = mean_interval(values)
+    return mean, np.maximum(lower, -1), np.minimum(upper, 1)
 
 
 def shown(values, digits=2):

@@ -140,10 +140,7 @@ def replay(
         from .showing import print_convergence
 
         console = Console()
-        print_convergence(
-            console,
-            [replay_config(settings, checkpoints, folder)],
-        )
+        print_convergence(console, [replay_config(settings, checkpoints, folder)])
         _say(console, f"\nRun in {folder}.")
 
 
@@ -257,9 +254,7 @@ def report(
 
         file = write_report([Run(path) for path in paths], output, most_steps=most_steps)
         size = file.stat().st_size / 1e6
-        Console().print(
-            f"Saved {file} ({size:.1f} MB)", highlight=False, markup=False, soft_wrap=True
-        )
+        _say(Console(), f"Saved {file} ({size:.1f} MB)")
 
 
 def _reference(text: str) -> str | int:

@@ -230,7 +230,8 @@ def _draw_classes(axes: Axes, data: xr.DataArray) -> None:
 
 def _above(data: xr.DataArray) -> float:
     """A little above everything that is drawn."""
-    return float(max(np.nanmax(data.values), np.nanmax(data["null_upper"].values))) * 1.03
+    drawn = np.concatenate([data.values.ravel(), data["null_upper"].values.ravel()])
+    return float(np.nanmax(drawn)) * 1.03
 
 
 def _name_ends(axes: Axes, data: xr.DataArray) -> None:

@@ -13,8 +13,9 @@ Array = NDArray[Any]
 # Below this many floating-point operations in all, what single precision saves is not worth the
 # digits: small grids and single pairs of layers have them all.
 WORTH_IT = 2e9
-# Where one sample is more than this share of a layer, its rounding is that of the similarity.
-SHARE = 0.05
+# Sums over few samples round as few numbers do: below this effective number, as of a layer that is
+# active on some samples only, they are off by more than 1e-6 now and then.
+SAMPLES = 400
 # Samples that are turned at a time: blocks that stay near the processor take half the time.
 BLOCK = 64
 
@@ -47,8 +48,10 @@ def product_dtype(
 
 
 def dominated(squares: Array) -> bool:
-    """Whether one sample is too large a part of a layer, from the squared norms of all."""
-    return bool(squares.max() > SHARE * squares.sum())
+    """Whether few samples make up a layer: by the participation ratio of their squared norms."""
+    largest = squares.max() or 1.0
+    shares = squares / largest  # squares of squares would leave the range
+    return bool(shares.sum() ** 2 < SAMPLES * (shares**2).sum())
 
 
 def rounded(basis: Array, dtype: np.dtype[Any]) -> Array:

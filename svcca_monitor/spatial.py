@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .parallel import in_parallel
+from .rounding import as_array
 
 Array = NDArray[Any]
 Size = tuple[int, int]
@@ -225,7 +226,7 @@ def _signed(n: int) -> Array:
 
 
 def _as_maps(x: ArrayLike) -> Array:
-    maps = np.asarray(x)
+    maps = as_array(x, "x")
     if maps.ndim != 4 or 0 in maps.shape:
         raise ValueError(
             "`x` must be maps of shape (n_samples, height, width, channels), none of them 0. "

@@ -80,8 +80,11 @@ def test_what_is_above_trains_as_if_the_layers_below_had_been_constant():
 
 def test_a_fit_that_goes_on_freezes_what_is_due_and_one_without_trains_all_again():
     model, _, _ = trained(FreezeTraining("linear"), epochs=2)
+    before = {layer.name: layer.get_weights() for layer in model.layers}
     _, history, weights = trained(FreezeTraining([1, 2]), model=model, initial_epoch=2)
     assert history["frozen_layers"] == [2, 2]
+    assert stood_still(before, weights[0], "low")
+    assert not stood_still(before, weights[0], "high")
     assert stood_still(*weights, "mid")
     _, _, weights = trained(model=model, epochs=2)
     assert not stood_still(*weights, "low")
@@ -97,6 +100,33 @@ def test_layers_that_the_monitor_saw_converge_are_frozen_from_the_bottom(tmp_pat
     never = SVCCAMonitor(x, log_dir=tmp_path / "never")
     _, history, _ = trained(never, FreezeTraining(monitor=never, threshold=1.0))
     assert history["frozen_layers"] == [0] * EPOCHS
+
+
+def test_of_a_block_and_its_layers_the_layers_are_frozen_one_at_a_time():
+    class Block(keras.layers.Layer):
+        def __init__(self, **options):
+            super().__init__(**options)
+            self.first, self.second = (keras.layers.Dense(6, name=n) for n in ("first", "second"))
+
+        def call(self, x):
+            return self.second(self.first(x))
+
+    model = keras.Sequential([Block(name="block"), keras.layers.Dense(1, name="out")])
+    model.compile("adam", "mse")  # not built yet
+    freeze = FreezeTraining([1, 2])
+    _, history, weights = trained(freeze, model=model)
+    assert history["frozen_layers"] == [1, 2, 2, 2]
+    assert freeze.frozen == ["block/first", "block/second"]
+    first, second = weights[0]["block"][:2], weights[1]["block"][:2]
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not np.array_equal(weights[0]["block"][2], weights[1]["block"][2])
+
+
+def test_a_similarity_counts_once_however_many_epochs_pass_until_the_next(tmp_path):
+    monitor = SVCCAMonitor(data()[0], log_dir=tmp_path, snapshot_freq=8)  # every second epoch
+    freeze = FreezeTraining(monitor=monitor, threshold=0.01, patience=2)
+    _, history, _ = trained(monitor, freeze, epochs=5)
+    assert history["frozen_layers"] == [0, 0, 0, 3, 3]
 
 
 def test_a_dry_run_says_what_it_would_freeze_and_changes_nothing():

@@ -56,7 +56,7 @@ TABLE = {
         NUMERIC,
         {"batches", "subspace", "pairs", "measures", "factors", "messages", "rounding"},
     ),
-    "spatial": ({"numpy"}, {"parallel"}),
+    "spatial": ({"numpy"}, {"parallel", "rounding"}),
     "batched": (NUMERIC, {"factors", "parallel", "subspace"}),
     "fourier": (NUMERIC, {"batched", "canonical", "messages", "rounding", "spatial", "subspace"}),
     "inference": (NUMERIC, {"subspace", "pairs", "preparation", "measures"}),
@@ -226,7 +226,7 @@ TABLE = {
         {"dynamics", "groups", "layer_names", "measures", "run"},
     ),
     "experiments.cell": ({"yaml"}, {"files", "experiments.config", "experiments.train"}),
-    "experiments.matrix": ({"yaml"}, {"messages", "experiments.config"}),
+    "experiments.matrix": (set(), {"messages", "experiments.config"}),
     "experiments.sweep": (
         {"dask", "yaml"},
         {"files", "remote", "experiments.cell", "experiments.config", "experiments.matrix"},

@@ -137,3 +137,14 @@ def test_layers_that_share_a_part_have_their_ties_in_pwcca_of_single_precision(s
     options = {"measure": "pwcca", "symmetric": symmetric}
     one = similarity_grid(layers[:1], layers[1:2], **options)
     assert similarity_grid(layers, **options)[0, 1] == pytest.approx(one[0, 0], abs=1e-7)
+
+
+@pytest.mark.parametrize("active", [22, 30, 60, 200])
+@pytest.mark.parametrize("measure", ["svcca", "cca_r2", "cka", "procrustes"])
+def test_a_layer_that_few_samples_make_up_is_like_itself(at_any_size, active, measure):
+    rng = np.random.default_rng(0)
+    sparse = np.zeros((4000, 60), SINGLE)
+    sparse[:active] = rng.normal(size=(active, 60))
+    dense = rng.normal(size=(4000, 20)).astype(SINGLE)
+    grid = similarity_grid([dense, sparse], [sparse], measure=measure)
+    assert grid[1, 0] == pytest.approx(1.0, abs=1e-9)

@@ -166,3 +166,17 @@ def test_sizes_are_two_whole_numbers(resize, size):
 def test_steps_are_whole_numbers(step):
     with pytest.raises(ValueError, match="`step` must be a whole number"):
         stride_space(maps((4, 4)), step=step)
+
+
+def test_masked_maps_and_what_is_no_array_are_refused_by_name():
+    x = np.random.default_rng(0).normal(size=(3, 4, 4, 2))
+    masked = np.ma.masked_greater(x, x.max() - 1e-9)
+    for take in (
+        fold_space,
+        lambda z: stride_space(z, step=2),
+        lambda z: resize_bilinear(z, (2, 2)),
+    ):
+        with pytest.raises(ValueError, match="`x` is a masked array with 1 values"):
+            take(masked)
+        with pytest.raises(ValueError, match="`x` must be an array of numbers, with rows of equal"):
+            take([[1.0, 2.0], [3.0]])

@@ -62,6 +62,14 @@ def test_overrides_reach_what_runs_have_in_common_and_the_matrix(config):
     assert (cell.config.seed, cell.config.training.epochs) == (5, 3)
 
 
+def test_an_override_of_what_is_excluded_is_heard_and_a_bad_one_told(config):
+    path = config(matrix={"seed": [0, 1]}, exclude=[{"seed": 1}])
+    assert len(Sweep.load(path).cells) == 1
+    assert len(Sweep.load(path, ["exclude=[]"]).cells) == 2
+    with pytest.raises(ConfigError, match="--set matrix.seed=.* not valid YAML"):
+        Sweep.load(path, ["matrix.seed=["])
+
+
 def test_the_config_of_a_sweep_can_be_run_alone(config):
     assert load(config(matrix={"seed": [1, 2]})).seed == 0
 

@@ -283,7 +283,7 @@ def test_grey_cells_of_a_trajectory_are_explained(browser, tmp_path):
         history = np.full((2, epoch), 0.7)
         history[:, : max(0, epoch - 2)] = np.nan  # the memory of this monitor holds two
         board.snapshot(epoch, np.eye(2), history, first=not epoch, epoch=epoch, **facts)
-    why = "grey: not compared (no longer in memory, or constant)"
+    why = "grey: not compared (no longer in memory, left out by sampling, or constant)"
     with serving(tmp_path) as server:
         until(lambda: server.ask("svcca/tags"))
         with tab(browser, server) as (_, frame):

@@ -19,8 +19,7 @@ THRESHOLD, PATIENCE = 0.99, 2
 class FreezeTraining(keras.callbacks.Callback):
     """Freeze layers from the bottom: by a schedule, or when a monitor sees them converged.
 
-    A frozen layer is not trained any more, and costs no backward pass when all below it are frozen
-    too. Its weights stay as they are, bit for bit; the optimizer keeps what it knows of them. Batch
+    A frozen layer is not trained any more: its weights stay as they are, bit for bit. Batch
     normalisation that is frozen normalises by its moving averages, as everywhere in Keras. The top
     layer is never frozen, as nothing would be left to train. When `fit` ends, all layers can be
     trained again.
@@ -35,12 +34,13 @@ class FreezeTraining(keras.callbacks.Callback):
         threshold: A layer has converged once its similarity to the previous snapshot has stayed at
             or above this …
         patience: … for so many snapshots in a row, and those below it have converged too.
-        layers: Which layers, as for `SVCCAMonitor`; all with weights to train if left out.
+        layers: Which layers, as for `SVCCAMonitor`; all with weights to train if left out. Of a
+            block and its layers the layers are taken, one at a time.
         dry_run: Freeze nothing, and only say in the logs what would be frozen.
 
     Keras' logs and `History` get `frozen_layers`, how many are frozen at the end of each epoch.
-    With a schedule, a `fit` that goes on from an `initial_epoch` freezes what is due at once; with
-    a monitor, it begins to count anew.
+    With a schedule, a `fit` that goes on from an `initial_epoch` freezes what is due before its
+    first step (of a model that is not built yet, after it); with a monitor, it counts anew.
 
     Raises:
         ValueError: If there are both or neither of `schedule` and `monitor`, or a number is out of
@@ -93,10 +93,14 @@ class FreezeTraining(keras.callbacks.Callback):
             )
         self._layers: dict[str, Any] | None = None
         self._calm: dict[str, int] = {}
+        self._seen: dict[str, float] | None = None
         self.frozen = []
+        if self.model.built:
+            self._find()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Freeze what is due by the schedule."""
+        self._epoch = epoch
         if self.schedule is not None and self._layers is not None:
             self._freeze(self._due(epoch))
 
@@ -104,6 +108,7 @@ class FreezeTraining(keras.callbacks.Callback):
         """A model that was not built has its layers now."""
         if self._layers is None:
             self._find()
+            self.on_epoch_begin(self._epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Freeze what is due, or has converged."""
@@ -124,7 +129,9 @@ class FreezeTraining(keras.callbacks.Callback):
         self._layers = {
             name: layer
             for name, layer in chosen.items()
-            if layer.trainable and layer.trainable_weights
+            if layer.trainable
+            and layer.trainable_weights
+            and not any(other.startswith(f"{name}/") for other in chosen)
         }
 
     def _due(self, epoch: int) -> int:
@@ -138,6 +145,9 @@ class FreezeTraining(keras.callbacks.Callback):
         """How many layers from the bottom have converged; those that were frozen stay so."""
         assert self.watched is not None
         known = self.watched.similarities
+        if known is self._seen:  # no snapshot was taken since
+            return len(self.frozen)
+        self._seen = known
         for name in self._layers or ():
             calm = known.get(name, 0.0) >= self.threshold
             self._calm[name] = self._calm.get(name, 0) + 1 if calm else 0

@@ -101,11 +101,20 @@ def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> dict[st
         key, equals, value = override.partition("=")
         if not equals or not key:
             raise ConfigError(f"--set takes section.key=value. Received: {override!r}")
-        try:
-            change(raw, key, yaml.safe_load(value))
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--set {override}: {value!r} is not valid YAML: {error}") from error
+        change(raw, key, as_yaml(value, override))
     return raw
+
+
+def as_yaml(value: str, override: str) -> Any:
+    """The value of an override.
+
+    Raises:
+        ConfigError: If it is not valid YAML.
+    """
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: {value!r} is not valid YAML: {error}") from error
 
 
 def check(raw: Mapping[str, Any], path: str | os.PathLike[str]) -> Config:

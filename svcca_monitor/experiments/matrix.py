@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
 
-import yaml
-
 from ..messages import nearest
-from .config import SWEEP_KEYS, Config, ConfigError, change, check, read
+from .config import Config, ConfigError, as_yaml, change, check, read
+
+# What an override of the matrix begins with.
+MATRIX = "matrix."
 
 
 class Cell(NamedTuple):
@@ -51,7 +52,7 @@ class Sweep:
             ConfigError: If the file cannot be read, there is nothing to combine, or one of the
                 runs has an unknown key or a value out of range.
         """
-        raw = read(path, [o for o in overrides if not o.startswith(SWEEP_KEYS)])
+        raw = read(path, [o for o in overrides if not o.startswith(MATRIX)])
         matrix, exclude = _matrix(raw.pop("matrix", None), overrides, path), raw.pop("exclude", [])
         _require_known(exclude, matrix, path)
         names = _short(matrix)
@@ -77,9 +78,10 @@ def _matrix(
 ) -> dict[str, list[Any]]:
     matrix = dict(matrix) if isinstance(matrix, dict) else matrix
     for override in overrides:
-        if override.startswith("matrix."):
-            key, _, text = override.removeprefix("matrix.").partition("=")
-            matrix = (matrix or {}) | {key: yaml.safe_load(text)}
+        if override.startswith(MATRIX):
+            # Its keys have dots of their own, and are not sections within sections.
+            key, _, text = override.removeprefix(MATRIX).partition("=")
+            matrix = (matrix or {}) | {key: as_yaml(text, override)}
     lists = isinstance(matrix, dict) and all(isinstance(v, list) and v for v in matrix.values())
     if not (matrix and lists):
         raise ConfigError(

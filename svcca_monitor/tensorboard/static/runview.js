@@ -10,7 +10,7 @@ import { settledTable } from "./table.js";
 const MOMENTS = [0, 0.35, 0.75, 1];
 const MODES = { now: "at this epoch", end: "at the end" };
 /** Of a trajectory: a monitor compares with those earlier snapshots that its memory still holds. */
-const FORGOTTEN = "grey: not compared (no longer in memory, or constant)";
+const FORGOTTEN = "grey: not compared (no longer in memory, left out by sampling, or constant)";
 const KEYS = "Arrow keys move the mark, Enter";
 const PANE_HELP = `${KEYS} pins its curve.`;
 
