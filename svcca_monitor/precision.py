@@ -15,7 +15,7 @@ Array = NDArray[Any]
 WORTH_IT = 2e9
 # Sums over few samples round as few numbers do: below this effective number, as of a layer that is
 # active on some samples only, they are off by more than 1e-6 now and then.
-SAMPLES = 400
+SAMPLES = 200
 # Samples that are turned at a time: blocks that stay near the processor take half the time.
 BLOCK = 64
 

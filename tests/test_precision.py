@@ -139,7 +139,7 @@ def test_layers_that_share_a_part_have_their_ties_in_pwcca_of_single_precision(s
     assert similarity_grid(layers, **options)[0, 1] == pytest.approx(one[0, 0], abs=1e-7)
 
 
-@pytest.mark.parametrize("active", [22, 30, 60, 200])
+@pytest.mark.parametrize("active", [22, 30, 60, 190])
 @pytest.mark.parametrize("measure", ["svcca", "cca_r2", "cka", "procrustes"])
 def test_a_layer_that_few_samples_make_up_is_like_itself(at_any_size, active, measure):
     rng = np.random.default_rng(0)
