@@ -165,7 +165,7 @@ def run_cell(name: str, settings: Mapping[str, Any], config: str, log_dir: str) 
     start = time.perf_counter()
     error = _train(config, attempt)
     if error:
-        shutil.rmtree(attempt, ignore_errors=True)
+        shutil.rmtree(scratch if is_url(place) else attempt, ignore_errors=True)
         return Outcome(name, "failed", time.perf_counter() - start, error=error)
     write_atomically(attempt / SETTINGS, yaml.safe_dump(dict(settings)).encode())
     if not is_url(place):
