@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import sys
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -221,7 +222,10 @@ def _sum_of_tensors(tensors: Mapping[str, np.ndarray]) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    # JSON has whole numbers that no float can hold.
+    return isinstance(value, float) or abs(value) <= sys.float_info.max
 
 
 def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:

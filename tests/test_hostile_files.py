@@ -194,6 +194,8 @@ JSON = st.recursive(
 
 @fuzz
 @given(head=JSON | st.fixed_dictionaries({"step": JSON, "epoch": JSON, "logs": JSON}))
+@example(head={"step": 3, "epoch": 10**400, "logs": {}})
+@example(head={"step": 3, "epoch": 1, "logs": {"loss": 10**400}})
 def test_any_header_is_one_or_is_refused(run, written, head):
     path = run.snapshot_path(3)
     path.write_bytes(save(load(written[1]), metadata={"svcca": json.dumps(head)}))
