@@ -170,6 +170,25 @@ def test_user_functions_serve_as_data_and_model(tmp_path, monkeypatch):
         models.build(ModelConfig(name="mine_for_test:nett"), (2,), 2)
 
 
+def test_data_take_the_parameters_of_a_config(tmp_path, monkeypatch):
+    (tmp_path / "line_for_test.py").write_text(
+        "import numpy as np\n"
+        "def line(n=4, *, shift=0.0):\n"
+        "    x = np.arange(2.0 * n).reshape(n, 2) + shift\n"
+        "    return x, np.arange(n) % 2, x[:2], np.arange(2)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+
+    def loaded(name="line_for_test:line", **parameters):
+        return data.load(DataConfig(name=name, parameters=parameters), seed=0)
+
+    assert loaded(n=6, shift=2.0).x_train[:, 0].tolist() == [2, 4, 6, 8, 10, 12]
+    with pytest.raises(ValueError, match="'shft' of data .* Did you mean 'shift'"):
+        loaded(shft=1)
+    with pytest.raises(ValueError, match="Unknown parameter 'n' of data 'digits'. It takes none"):
+        loaded("digits", n=3)
+
+
 def test_the_conv_net_is_that_of_the_paper():
     model = models.build(ModelConfig(name="convnet"), (32, 32, 3), 10)
     names = [layer.name for layer in model.layers if layer.name != "flatten"]

@@ -176,7 +176,7 @@ TABLE = {
     ),
     "display": ({"rich", "numpy", "xarray"}, {"experiments.matrix", "experiments.sweep"}),
     "experiments.__init__": (set(), set()),
-    "experiments.names": (set(), set()),
+    "experiments.names": (set(), {"messages"}),
     "experiments.sections": (
         {"pydantic"},
         {"activations", "dynamics", "measures", "messages", "schedule", "store", "subspace"},

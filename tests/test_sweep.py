@@ -117,6 +117,11 @@ def test_a_failure_stops_no_other_run_is_told_with_its_traceback_and_run_again(c
     assert [run.name for run in sweep_runs(log_dir)] == ["units=4"]
     assert sweep_runs(log_dir)[0].settings == {"model.parameters.units": [4]}
     assert all(Run(run.path).steps == [0, 1] for run in sweep_runs(log_dir))
+    # As of a version that did not know these keys.
+    kept = log_dir / "units=4/config.yaml"
+    sections = yaml.safe_load(kept.read_text())
+    del sections["data"]["parameters"], sections["analysis"]
+    kept.write_text(yaml.safe_dump(sections))
     written = {p: p.stat().st_mtime_ns for p in log_dir.glob("units=*/**/*")}
     outcomes = run_sweep(Sweep.load(path), log_dir)
     assert [outcome.state for outcome in outcomes] == ["found", "failed"]

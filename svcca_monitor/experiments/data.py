@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..messages import unknown_name
-from .names import resolve
+from .names import require_parameters, resolve
 from .sections import DataConfig
 from .text import characters
 
@@ -123,17 +124,19 @@ SOURCES: dict[str, Callable[[], tuple[Any, ...]]] = {
 
 
 def _arrays(config: DataConfig) -> tuple[Any, ...]:
+    path = config.path
     if config.name == "text":
-        return characters(config.path)
-    return _npz(config.path) if config.path is not None else _named(config.name)
-
-
-def _named(name: str) -> tuple[Any, ...]:
-    if ":" in name:
-        return resolve(name, "data.name")()
-    if name not in SOURCES:
-        raise ValueError(unknown_name("data", name, (*SOURCES, "text", "module:function")))
-    return SOURCES[name]()
+        source: Callable[..., tuple[Any, ...]] = partial(characters, path)
+    elif path is not None:
+        source = partial(_npz, path)
+    elif ":" in config.name:
+        source = resolve(config.name, "data.name")
+    elif config.name in SOURCES:
+        source = SOURCES[config.name]
+    else:
+        raise ValueError(unknown_name("data", config.name, (*SOURCES, "text", "module:function")))
+    require_parameters(source, config.parameters, f"of data {config.name!r}")
+    return source(**config.parameters)
 
 
 def _npz(path: Path) -> tuple[Any, ...]:

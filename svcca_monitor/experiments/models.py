@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import keras
 from keras import layers
 
 from ..messages import unknown_name
-from .names import resolve
+from .names import require_parameters, resolve
 from .recurrent import lstm
 from .residual import resnet
 from .sections import ModelConfig
@@ -113,12 +112,6 @@ def build(config: ModelConfig, input_shape: tuple[int, ...], n_classes: int) -> 
         builder = MODELS[config.name]
     else:
         raise ValueError(unknown_name("model", config.name, (*MODELS, "module:function")))
-    known = inspect.signature(builder).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in known.values())
-    for key in config.parameters:
-        if key not in known and not takes_any:
-            names = [name for name in known if name not in ("input_shape", "n_classes")]
-            raise ValueError(
-                unknown_name("parameter", key, names, where=f"of model {config.name!r}")
-            )
+    given = ("input_shape", "n_classes")
+    require_parameters(builder, config.parameters, f"of model {config.name!r}", given=given)
     return builder(input_shape, n_classes, **config.parameters)

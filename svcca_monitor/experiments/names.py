@@ -1,12 +1,15 @@
-"""`module:function` names, as configs may use them."""
+"""`module:function` names and their parameters, as configs may use them."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from ..messages import unknown_name
 
 
 def resolve(name: str, key: str) -> Callable[..., Any]:
@@ -29,3 +32,27 @@ def resolve(name: str, key: str) -> Callable[..., Any]:
     if not callable(function):
         raise ValueError(f"{key}: {name!r} is a {type(function).__name__}, not a function.")
     return function
+
+
+def require_parameters(
+    function: Callable[..., Any], keys: Iterable[str], where: str, *, given: Iterable[str] = ()
+) -> None:
+    """Raise ValueError unless a function takes the parameters of a config.
+
+    Args:
+        function: The function.
+        keys: Names of the parameters.
+        where: Whose they are, for the error.
+        given: Parameters that the config does not say.
+    """
+    wanted = list(keys)
+    if not wanted:
+        return  # functions without a Python signature are fine then
+    known = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in known.values()):
+        return
+    # What a partial has positionally is not in its signature.
+    names = [name for name in known if name not in given]
+    for key in wanted:
+        if key not in names:
+            raise ValueError(unknown_name("parameter", key, names, where=where))

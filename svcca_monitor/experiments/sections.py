@@ -29,6 +29,8 @@ class DataConfig(Section):
     path: Path | None = None
     """An .npz file with x_train, y_train, x_test and y_test, instead of the built-in source; of
     `text`, a text file."""
+    parameters: dict[str, Any] = {}
+    """Arguments of the `module:function`; of `text`, the `length` of its sequences."""
     train_size: int | None = Field(None, ge=1)
     """Train on this many examples, drawn with the seed; all if left out."""
     test_size: int | None = Field(None, ge=2)

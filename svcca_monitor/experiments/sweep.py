@@ -22,7 +22,7 @@ import yaml
 from ..files import write_atomically
 from ..remote import Place, as_path, exists, folders_with, is_url, read_text, send, within
 from .cell import FINISHED
-from .config import ConfigError
+from .config import ConfigError, check
 from .matrix import Cell, Sweep
 
 # Runs that have not ended, beside those that have.
@@ -239,8 +239,10 @@ def _require_same(place: Place, cell: Cell) -> None:
         if not is_url(place) and exists(place):
             raise ConfigError(f"{place} is no run of a sweep. Choose another --log-dir.")
         return
-    there = yaml.safe_load(read_text(within(place, "config.yaml")))
-    wanted = yaml.safe_load(cell.config.to_yaml())
+    file = within(place, "config.yaml")
+    # Checked, and not as it stands: a key that is new since then has its default there too.
+    there = check(yaml.safe_load(read_text(file)), str(file)).model_dump(mode="json")
+    wanted = cell.config.model_dump(mode="json")
     if there != wanted:
         differ = ", ".join(_differing(there, wanted))
         raise ConfigError(
