@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arguments import require_share, require_whole
 from .subspace import Array, Subspace, as_subspace, require_same_probe
 
 
@@ -44,14 +45,12 @@ class CCAResult:
 
     def top_mean(self, k: int) -> float:
         """Mean of the k largest correlations, or of all if there are fewer."""
-        if not (isinstance(k, int | np.integer) and k >= 1):
-            raise ValueError(f"`k` must be a whole number, at least 1. Received: k={k}")
+        require_whole("k", k, least=1)
         return float(np.mean(self.correlations[:k])) if len(self.correlations) else float("nan")
 
     def mass_mean(self, threshold: float = 0.98) -> float:
         """Mean of the leading correlations that hold a share `threshold` of their sum."""
-        if not 0.0 < threshold <= 1.0:
-            raise ValueError(f"`threshold` must be in (0, 1]. Received: threshold={threshold}")
+        require_share("threshold", threshold, within="(0, 1]")
         total = self.correlations.sum()
         if not total:
             return self.mean
@@ -71,8 +70,7 @@ class CCAResult:
         Raises:
             ValueError: If `level` is no share, or there are not more samples than dimensions.
         """
-        if not 0.0 < level < 1.0:
-            raise ValueError(f"`level` must be in (0, 1). Received: level={level}")
+        require_share("level", level, within="(0, 1)")
         from scipy.stats import chi2
 
         n, p, q = self.x_variates.shape[1], self.x_rank, self.y_rank
@@ -180,11 +178,7 @@ def _pair(
     *,
     of_neurons: bool = False,
 ) -> tuple[_Side, _Side]:
-    if not 0.0 <= ridge < 1.0:
-        raise ValueError(
-            "`ridge` is a share of the largest variance and must be in [0, 1). "
-            f"Received: ridge={ridge}"
-        )
+    require_share("ridge", ridge, within="[0, 1)", meaning="is a share of the largest variance")
     sx, sy = as_subspace(x, "x", rtol), as_subspace(y, "y", rtol)
     require_same_probe(sx, sy)
     if of_neurons or ridge:

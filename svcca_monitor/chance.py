@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from scipy.special import gammaln
 
+from .arguments import require_whole
 from .messages import unknown_name
 
 # Gauss-Chebyshev nodes for the Wachter mean; the error is below 1e-12 from here on.
@@ -88,7 +91,7 @@ def chance_level(measure: str, *, n_samples: int, dims_x: float, dims_y: float) 
     """Expected similarity of two independent views.
 
     Args:
-        measure: `"cca"` or `"svcca"` (exact for one dimension of normal data; else the
+        measure: `"cca"` or `"svcca"` (exact for one dimension of real, normal data; else the
                 limit for many of both, above simulation by some 0.05/√n_samples for two to ten
                 dimensions of n_samples ≫ dims, and by less than 1/n_samples for many),
             `"cca_r2"` or `"cka"` (exact means over permutations of the rows).
@@ -108,9 +111,15 @@ def chance_level(measure: str, *, n_samples: int, dims_x: float, dims_y: float) 
         0.44
     """
     if measure not in CLOSED_FORMS:
-        raise ValueError(unknown_name("measure with a chance level", measure, CLOSED_FORMS))
-    if n_samples < 2:
-        raise ValueError(f"`n_samples` must be at least 2. Received: n_samples={n_samples}")
-    if not (dims_x >= 0 and dims_y >= 0):
-        raise ValueError(f"Dimensions must be at least 0. Received: {dims_x} and {dims_y}")
+        raise ValueError(
+            unknown_name("measure with a closed form of its chance level", measure, CLOSED_FORMS)
+            + " For the others: `permutation_test(x, y, measure=…).chance`, or "
+            "`similarity_grid(…, adjusted=True)`."
+        )
+    require_whole("n_samples", n_samples, least=2)
+    for dims in (dims_x, dims_y):
+        if not (isinstance(dims, Real) and dims >= 0):
+            raise ValueError(
+                f"Dimensions must be numbers, at least 0. Received: {dims_x!r} and {dims_y!r}"
+            )
     return CLOSED_FORMS[measure](n_samples=n_samples, dims_x=dims_x, dims_y=dims_y)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
+from .arguments import is_whole, require_whole
 from .canonical import cca
 from .classes import indicators, require_labels_of
 from .messages import unknown_name
@@ -265,8 +266,7 @@ def _pair(
     x: ArrayLike | Subspace, y: ArrayLike | Subspace, k: int, n_permutations: int
 ) -> tuple[Subspace, Subspace]:
     _require_count(k)
-    if n_permutations < 0:
-        raise ValueError(f"`n_permutations` must be at least 0. Received: {n_permutations}")
+    require_whole("n_permutations", n_permutations, least=0)
     sx, sy = as_subspace(x, "x"), as_subspace(y, "y")
     require_same_probe(sx, sy)
     for s, name in ((sx, "x"), (sy, "y")):
@@ -279,8 +279,7 @@ def _pair(
 
 
 def _require_count(k: int, most: int | None = None) -> None:
-    whole = isinstance(k, int | np.integer) and not isinstance(k, bool)
-    if not (whole and k >= 1 and (most is None or k <= most)):
+    if not is_whole(k, 1) or (most is not None and k > most):
         upper = "" if most is None else f" and at most {most}, the number of directions"
         raise ValueError(f"`k` must be a whole number, at least 1{upper}. Received: k={k}")
 

@@ -221,9 +221,7 @@ def eigen(
     eigenvalues, vectors = np.linalg.eigh(gram)
     values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
     lost = GRAM_NOISE * float(values[0])
-    floor = _floor(values, noise, denoised)
-    if rtol is not None:
-        floor = max(floor, rtol * float(values[0]))
+    floor = _floor(values, noise, denoised) if rtol is None else rtol * float(values[0])
     spectrum = values[values > max(floor, lost)]
     # What is that small counts for nothing where directions count by their variance.
     complete = not denoised or lost <= floor or len(spectrum) == len(values)

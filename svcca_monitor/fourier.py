@@ -16,9 +16,17 @@ from numpy.typing import ArrayLike
 from .batched import adjoint_product, factorise, in_parts
 from .canonical import clipped
 from .messages import warn
-from .rounding import EPS64, as_array, checked, rounding_noise
+from .rounding import (
+    EPS64,
+    SINGLE,
+    as_array,
+    checked,
+    column_norms,
+    noise_of_columns,
+    scaled_noise,
+)
 from .spatial import Size, coefficients_at, filter_at, frequencies_of
-from .subspace import Array, check_cut, require_same_probe
+from .subspace import Array, check_cut, check_rtol, require_same_probe
 
 
 class _Factors(NamedTuple):
@@ -51,6 +59,9 @@ class Spectrum:
         unit: 1, but for activations whose squares leave float64.
         noise: Singular values up to this are rounding.
         shape: Of one example: (height, width, channels), or (features,) for a dense layer.
+        sizes: Norms of the channels as they were stored, where each is to be measured by its own:
+            of half precision and without `rtol`; else None. Shape (channels,).
+        scaled_noise: As `noise`, of channels divided by `sizes`.
         rtol: As given to `from_maps`.
         coarse: Whether the maps came in float32 or lower: bases in complex64 serve.
     """
@@ -59,9 +70,11 @@ class Spectrum:
     unit: float
     noise: float
     shape: tuple[int, ...]
+    sizes: Array | None
+    scaled_noise: float
     rtol: float | None
     coarse: bool
-    _kept: dict[tuple[Size, bytes], _Factors] = field(default_factory=dict, repr=False)
+    _kept: dict[tuple[Size, bool, bytes], _Factors] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_maps(cls, x: ArrayLike, *, rtol: float | None = None, name: str = "x") -> Spectrum:
@@ -77,6 +90,7 @@ class Spectrum:
         Raises:
             ValueError: If `x` is no finite numeric array of that shape with at least two samples.
         """
+        check_rtol(rtol)
         given = as_array(x, name)
         pixels, eps = _as_pixels(given, name)
         extreme = not 1e-200 < np.vdot(pixels, pixels).real < 1e200
@@ -85,10 +99,14 @@ class Spectrum:
             pixels /= unit
         # What rounding to the dtype left in the pixels is spread evenly over the frequencies.
         energy = np.einsum("hwnc,hwnc->nc", pixels, pixels.conj()).real / pixels[..., 0, 0].size
-        noise = rounding_noise(np.sqrt(energy), eps)
+        sizes = column_norms(np.sqrt(energy))
+        noise = noise_of_columns(sizes, len(energy), eps)
         pixels -= pixels.mean(axis=2, keepdims=True)
         pixels -= pixels.mean(axis=2, keepdims=True)  # far from 0 the first mean is rounded
-        return cls(pixels, unit, noise, given.shape[1:], rtol, eps > EPS64)
+        half = eps > SINGLE and rtol is None  # else what factors.in_equal_scale says holds
+        own = sizes if half else None
+        scaled = scaled_noise(sizes[sizes > 0], len(energy), eps) if half and sizes.any() else 0.0
+        return cls(pixels, unit, noise, given.shape[1:], own, scaled, rtol, eps > EPS64)
 
     @property
     def n_samples(self) -> int:
@@ -96,18 +114,24 @@ class Spectrum:
         return int(self.pixels.shape[2])
 
     @np.errstate(over="ignore", invalid="ignore")  # weights of the tiniest activations
-    def _factors(self, frequencies: Array, size: Size) -> _Factors:
-        key = (size, frequencies.tobytes())
+    def _factors(self, frequencies: Array, size: Size, *, cut: bool) -> _Factors:
+        """Where no variance is cut, the size of a channel only tells it from its rounding."""
+        sizes = None if cut else self.sizes
+        key = (size, sizes is None, frequencies.tobytes())
         if key not in self._kept:
             # Dead channels would make every Gram matrix singular.
             alive = np.any(self.pixels, axis=(0, 1, 2), keepdims=True).ravel()
             alive[0] |= not alive.any()
             pixels = self.pixels if alive.all() else self.pixels[..., alive]
+            noise, lengths = self.noise, np.ones(len(alive))
+            if sizes is not None:
+                noise, lengths = self.scaled_noise, np.where(alive & (sizes > 0), sizes, 1.0)
+                pixels = pixels / lengths[alive]
             basis, values, part = factorise(coefficients_at(pixels, frequencies, size))
             loadings = np.zeros((len(frequencies), len(alive), part.shape[2]), complex)
-            loadings[:, alive] = part
+            loadings[:, alive] = part / lengths[alive, None]
             own = max(basis.shape[1], len(alive)) * EPS64  # what factorising leaves
-            kept = values > np.maximum(self.noise, max(own, self.rtol or 0.0) * values[:, :1])
+            kept = values > np.maximum(noise, max(own, self.rtol or 0.0) * values[:, :1])
             scale = np.where(kept, values, np.inf)[:, None]
             self._kept[key] = _Factors(
                 basis.astype(np.complex64) if self.coarse else basis,
@@ -229,7 +253,8 @@ def fourier_cca(
     half = "c" not in (sx.pixels.dtype.kind, sy.pixels.dtype.kind)
     grid = height, width
     frequencies, multiplicity = frequencies_of(grid, half=half, max_frequency=max_frequency)
-    fx, fy = (s._factors(frequencies, grid) for s in (sx, sy))
+    cut = explained_variance not in (None, 1.0)
+    fx, fy = (s._factors(frequencies, grid, cut=cut) for s in (sx, sy))
     ranks = fx.leading(explained_variance), fy.leading(explained_variance)
     if not np.minimum(*ranks).any():
         constant = [name for name, rank in zip("xy", ranks, strict=True) if not rank.any()]

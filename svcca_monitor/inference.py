@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import require_share, require_whole
 from .measures import get_measure
 from .pairs import Sides, observed_grid, prepare, rescaled
 from .preparation import Layer, Layers
@@ -71,6 +72,7 @@ def permutation_test(
     measure: str = "svcca",
     n_permutations: int = 999,
     seed: int = 0,
+    rtol: float | None = None,
     **options: Any,
 ) -> PermutationTest:
     """Test whether layers are more similar than by chance.
@@ -84,15 +86,17 @@ def permutation_test(
         measure: A name in `MEASURES`.
         n_permutations: The smallest possible p-value is 1 / (n_permutations + 1).
         seed: The same seed gives the same permutations.
+        rtol: Relative tolerance for the numerical rank of arrays, see `Subspace.from_activations`.
         **options: Options of the measure.
 
     Raises:
         ValueError: If the measure is unknown or layers cannot be compared.
     """
-    if n_permutations < 1:
-        raise ValueError(f"`n_permutations` must be at least 1. Received: {n_permutations}")
-    sides, shape = _sides(x, y, measure, options)
+    require_whole("n_permutations", n_permutations, least=1)
+    sides, shape = _sides(x, y, measure, rtol, options)
     observed = observed_grid(sides)
+    if not observed.size:
+        return PermutationTest(observed, observed, observed, observed, n_permutations)
     rng = np.random.default_rng(seed)
     at_least, highest_at_least, total = (np.zeros(observed.shape) for _ in range(3))
     orders = (rng.permutation(sides.n_samples) for _ in range(n_permutations))
@@ -119,6 +123,7 @@ def bootstrap_interval(
     level: float = 0.95,
     n_resamples: int = 200,
     seed: int = 0,
+    rtol: float | None = None,
     **options: Any,
 ) -> tuple[Array, Array]:
     """How far a similarity hangs on which probe examples were drawn.
@@ -136,6 +141,7 @@ def bootstrap_interval(
         level: Share of resamples that the interval covers, in (0, 1).
         n_resamples: How many.
         seed: The same seed gives the same resamples.
+        rtol: Relative tolerance for the numerical rank of arrays, see `Subspace.from_activations`.
         **options: Options of the measure.
 
     Returns:
@@ -147,7 +153,7 @@ def bootstrap_interval(
         ValueError: If the measure is unknown, layers cannot be compared, or `level` is no share.
     """
     _check(level, n_resamples)
-    sides, shape = _sides(x, y, measure, options)
+    sides, shape = _sides(x, y, measure, rtol, options)
     low, high = _interval(sides, observed_grid(sides), level, n_resamples, seed)
     return low.reshape(shape), high.reshape(shape)
 
@@ -194,10 +200,8 @@ def similarity_intervals(
 
 
 def _check(level: float, n_resamples: int) -> None:
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"`level` must be in (0, 1). Received: level={level}")
-    if n_resamples < 2:
-        raise ValueError(f"`n_resamples` must be at least 2. Received: {n_resamples}")
+    require_share("level", level, within="(0, 1)")
+    require_whole("n_resamples", n_resamples, least=2)
 
 
 def _interval(
@@ -218,21 +222,26 @@ def _interval(
 
 
 def _sides(
-    x: Layer | Layers, y: Layer | Layers, measure: str, options: Mapping[str, Any]
+    x: Layer | Layers,
+    y: Layer | Layers,
+    measure: str,
+    rtol: float | None,
+    options: Mapping[str, Any],
 ) -> tuple[Sides, tuple[int, ...]]:
     """Both sides, and the shape of the results."""
     rows, columns = (_layers(side, name) for side, name in ((x, "x"), (y, "y")))
     single = not _several(x) and not _several(y)
     shape = () if single else (len(rows), len(columns))
-    return prepare(get_measure(measure), rows, columns, options=options), shape
+    return prepare(get_measure(measure), rows, columns, rtol=rtol, options=options), shape
 
 
 def _several(side: Layer | Layers) -> bool:
     if isinstance(side, Mapping):
         return True
-    return not isinstance(side, Subspace) and (
-        isinstance(side, list | tuple) or np.ndim(side) == 3  # type: ignore[arg-type]
-    )
+    if isinstance(side, list | tuple):
+        # The rows of a nested list of numbers are samples, not layers.
+        return not side or isinstance(side[0], Subspace) or np.ndim(side[0]) != 1
+    return not isinstance(side, Subspace) and np.ndim(side) == 3  # type: ignore[arg-type]
 
 
 def _layers(side: Layer | Layers, name: str) -> Layers:

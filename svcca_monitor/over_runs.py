@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from .arguments import require_share, require_whole
 from .messages import unknown_name
 from .subspace import Array
 
@@ -175,12 +176,8 @@ def percentiles(resampled: Array, n_runs: Array, interval: float) -> Array:
 
 def require_interval(interval: float, n_resamples: int = N_RESAMPLES) -> None:
     """ValueError unless the level is a share, and there is a resample."""
-    if not 0.0 < interval < 1.0:
-        raise ValueError(
-            f"`interval` is a share in (0, 1), such as 0.95. Received: interval={interval}"
-        )
-    if n_resamples < 2:
-        raise ValueError(f"`n_resamples` must be at least 2. Received: {n_resamples}")
+    require_share("interval", interval, within="(0, 1)")
+    require_whole("n_resamples", n_resamples, least=2)
 
 
 def require_method(method: str, known: object) -> None:

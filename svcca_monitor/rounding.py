@@ -70,7 +70,7 @@ def blocks(x: Array) -> Iterator[Array]:
     return (x[:, start : start + BLOCK] for start in range(0, x.shape[1], BLOCK))
 
 
-def as_array(x: ArrayLike, name: str) -> Array:
+def as_array(x: Any, name: str) -> Array:
     """What NumPy makes of an argument; a ValueError that names it if that is no array."""
     if np.ma.is_masked(x):
         raise ValueError(
@@ -84,6 +84,10 @@ def as_array(x: ArrayLike, name: str) -> Array:
         )
     if hasattr(x, "detach"):  # a torch tensor, which may carry gradients or be on another device
         x = x.detach().cpu()
+        if str(x.dtype) == "torch.bfloat16":  # float32 holds all of its numbers
+            import ml_dtypes
+
+            return x.float().numpy().astype(ml_dtypes.bfloat16)
     try:
         return np.asarray(x)
     except (TypeError, ValueError, RuntimeError) as error:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from .arguments import require_share, require_whole
 from .chance import correlation_mean
 from .classes import indicators, require_labels_of, unit_columns
 from .run import Run
@@ -86,10 +87,8 @@ def class_sensitivity(
         [[0.5, 0.5, 1.0]]
     """
     check_cut(explained_variance, dims, criterion)
-    if n_permutations < 0:
-        raise ValueError(f"`n_permutations` must be at least 0. Received: {n_permutations}")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"`level` is a share in (0, 1), such as 0.95. Received: level={level}")
+    require_whole("n_permutations", n_permutations, least=0)
+    require_share("level", level, within="(0, 1)")
     snapshots: Iterable[Mapping[str, Subspace | ArrayLike]]
     if isinstance(source, Run):
         labels, class_names = _labels_of(source, labels, class_names)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arguments import is_whole, require_whole
 from .parallel import in_parallel
 from .rounding import as_array
 
@@ -54,8 +55,7 @@ def stride_space(x: ArrayLike, *, step: int) -> Array:
     Raises:
         ValueError: If `x` is not of that shape, or empty, or `step` is no whole number from 1 on.
     """
-    if not (isinstance(step, int | np.integer) and step >= 1):
-        raise ValueError(f"`step` must be a whole number, at least 1. Received: step={step!r}")
+    require_whole("step", step, least=1)
     return _as_maps(x)[:, ::step, ::step]
 
 
@@ -134,11 +134,7 @@ def frequencies_of(
     """
     if max_frequency is None:
         max_frequency = max(size)
-    if not (isinstance(max_frequency, int | np.integer) and max_frequency >= 0):
-        raise ValueError(
-            "`max_frequency` counts cycles over the map and must be a whole number, at least 0. "
-            f"Received: max_frequency={max_frequency!r}"
-        )
+    require_whole("max_frequency", max_frequency, least=0, meaning="counts cycles over the map")
     height, width = size
     kx = np.arange(width // 2 + 1) if half else _signed(width)
     k = np.stack(np.meshgrid(_signed(height), kx, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -241,7 +237,7 @@ def _as_floats(x: ArrayLike) -> Array:
 
 
 def _checked(size: Size) -> Size:
-    if np.shape(size) != (2,) or not all(isinstance(n, int | np.integer) and n >= 1 for n in size):
+    if np.shape(size) != (2,) or not all(is_whole(n, 1) for n in size):
         raise ValueError(
             f"`size` must be (height, width), two whole numbers from 1 on. Received: size={size!r}"
         )

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Any
 
+from .arguments import is_whole
 from .messages import unknown_name
 from .subspace import Subspace
 
@@ -39,13 +40,13 @@ class Store:
     keep: str | int = "all"
 
     def __post_init__(self) -> None:
-        if self.dims is not None and not _at_least(self.dims, 1):
+        if self.dims is not None and not is_whole(self.dims, 1):
             raise ValueError(
                 f"`dims` of `store` must be a whole number, at least 1. Received: {self.dims!r}"
             )
         if self.dtype not in DTYPES:
             raise ValueError(unknown_name("dtype", self.dtype, DTYPES, where="of `store`"))
-        if self.keep not in ("all", "log") and not _at_least(self.keep, 2):
+        if self.keep not in ("all", "log") and not is_whole(self.keep, 2):
             raise ValueError(
                 "`keep` of `store` must be 'all', 'log' or a number of snapshots, at least 2 (the "
                 f"first and the last). Received: {self.keep!r}"
@@ -109,8 +110,3 @@ def _even(width: int, step: int) -> int:
 def _logarithmic(step: int) -> int:
     """Which of the intervals that grow geometrically a step is in."""
     return math.floor(PER_DECADE * math.log10(step)) if step > 0 else -1
-
-
-def _at_least(value: Any, least: int) -> bool:
-    whole = hasattr(value, "__index__") and not isinstance(value, bool)
-    return whole and int(value) >= least

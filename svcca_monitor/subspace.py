@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Real
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
+from .arguments import require_share, require_whole
 from .factors import by_gram, by_svd, in_equal_scale
 from .messages import unknown_name
 from .rounding import EPS64, SINGLE, checked
@@ -86,11 +86,7 @@ class Subspace:
             1
         """
         check_cut(explained_variance, dims, criterion)
-        if rtol is not None and not 0.0 <= rtol < 1.0:
-            raise ValueError(
-                "`rtol` is relative to the largest singular value and must be in [0, 1). "
-                f"Received: rtol={rtol}"
-            )
+        check_rtol(rtol)
         matrix, eps = checked(x, name)
         route = by_gram if eps >= SINGLE else by_svd
         factors = route(matrix, eps=eps, rtol=rtol, denoised=denoised)
@@ -254,17 +250,18 @@ def check_cut(explained_variance: float | None, dims: int | None, criterion: str
     """Raise ValueError unless these can cut a spectrum."""
     if criterion not in _POWERS:
         raise ValueError(unknown_name("criterion", criterion, _POWERS))
-    if explained_variance is not None and not (
-        isinstance(explained_variance, Real) and 0.0 < explained_variance <= 1.0
-    ):
-        raise ValueError(
-            "`explained_variance` is a share of the whole and must be a number in (0, 1]. "
-            f"Received: explained_variance={explained_variance!r}"
-        )
-    # True is a whole number to Python, and no number of directions to anyone.
-    whole = isinstance(dims, int | np.integer) and not isinstance(dims, bool)
-    if dims is not None and not (whole and dims >= 1):
-        raise ValueError(f"`dims` must be a whole number, at least 1. Received: dims={dims!r}")
+    if explained_variance is not None:
+        meaning = "is a share of the whole"
+        require_share("explained_variance", explained_variance, within="(0, 1]", meaning=meaning)
+    if dims is not None:
+        require_whole("dims", dims, least=1)
+
+
+def check_rtol(rtol: float | None) -> None:
+    """Raise ValueError unless this can be a relative tolerance."""
+    if rtol is not None:
+        meaning = "is relative to the largest singular value"
+        require_share("rtol", rtol, within="[0, 1)", meaning=meaning)
 
 
 def _count(

@@ -259,5 +259,5 @@ def test_aggregations_refuse_what_they_cannot_take():
     result = cca(*oracle.pair())
     with pytest.raises(ValueError, match=r"whole number, at least 1. Received: k=1\.5"):
         result.top_mean(1.5)
-    with pytest.raises(ValueError, match=r"must be in \(0, 1\). Received: level=2"):
+    with pytest.raises(ValueError, match=r"must be a number in \(0, 1\). Received: level=2"):
         result.significant_directions(2.0)

@@ -134,17 +134,20 @@ def test_every_measure_with_a_level_has_a_closed_form_of_that_name():
 
 def test_a_measure_without_closed_form_is_refused_with_the_nearest():
     message = (
-        "Unknown measure with a chance level 'pwcca'. Did you mean 'cca'? "
-        "Expected one of: cca, svcca, cca_r2, cka, cka_debiased."
+        "Unknown measure with a closed form of its chance level 'pwcca'. Did you mean 'cca'? "
+        "Expected one of: cca, svcca, cca_r2, cka, cka_debiased. "
+        "For the others: `permutation_test(x, y, measure=…).chance`"
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         chance_level("pwcca", n_samples=100, dims_x=3, dims_y=3)
 
 
-@pytest.mark.parametrize("n_samples", [1, 0, -5])
+@pytest.mark.parametrize("n_samples", [1, 0, -5, 2.5])
 def test_fewer_than_two_samples_are_refused(n_samples):
     with pytest.raises(ValueError, match=f"at least 2. Received: n_samples={n_samples}"):
         chance_level("cca", n_samples=n_samples, dims_x=3, dims_y=3)
+    with pytest.raises(ValueError, match="numbers, at least 0. Received: 3 and '3'"):
+        chance_level("cca", n_samples=9, dims_x=3, dims_y="3")
 
 
 def independent(n_samples, n_x, n_y, *, count):

@@ -11,14 +11,35 @@ from svcca_monitor import Spectrum, fourier_cca, fourier_resize
 
 @pytest.mark.parametrize(
     ("dtype", "smallest"),
-    [(np.float32, 1e-3), (np.complex64, 1e-3), (np.float16, 0.02), (ml_dtypes.bfloat16, 1.0)],
+    [(np.float32, 1e-3), (np.complex64, 1e-3), (np.float16, 1e-3), (ml_dtypes.bfloat16, 1e-3)],
 )
 def test_low_precision_is_computed_in_double(dtype, smallest):
     x, y = pair((4, 5), n=200, channels=(6, 5), complex_=dtype is np.complex64)
     x, y = (np.asarray(z * np.geomspace(1, smallest, z.shape[-1])).astype(dtype) for z in (x, y))
     up = np.complex128 if dtype is np.complex64 else np.float64
     expected = by_loop(x.astype(up), y.astype(up))
-    assert_equal_to_loop(fourier_cca(x, y), expected, atol=1e-6)
+    result = fourier_cca(x, y)
+    assert_equal_to_loop(result, expected, atol=1e-6)
+    filter_x, filter_y = result.directions(0, (1, 1))
+    h_x, h_y = (
+        np.tensordot(z - z.mean(axis=0), f, 3)
+        for z, f in ((x.astype(up), filter_x), (y.astype(up), filter_y))
+    )
+    index = result.frequencies.tolist().index([1, 1])
+    assert np.vdot(h_x, h_y) / 199 == pytest.approx(result.correlations[index][0], abs=1e-5)
+
+
+def test_a_cut_of_the_variance_goes_by_size_in_half_precision_too():
+    x, y = pair((4, 5), n=200, channels=(6, 5))
+    x *= np.geomspace(1, 1e-2, 6)
+    stored = x.astype(np.float16)
+    spectrum = Spectrum.from_maps(stored)
+    whole = fourier_cca(spectrum, y)  # factorised first as it is not for a cut
+    cut = fourier_cca(spectrum, y, explained_variance=0.9)
+    expected = fourier_cca(stored.astype(np.float64), y, explained_variance=0.9)
+    assert max(map(len, whole.correlations)) == 5
+    assert [len(rho) for rho in cut.correlations] == [len(rho) for rho in expected.correlations]
+    np.testing.assert_allclose(cut.all_correlations, expected.all_correlations, atol=1e-6)
 
 
 @pytest.mark.parametrize("condition", [1e1, 9e2, 2e3, 1e5])

@@ -130,12 +130,38 @@ def test_an_interval_is_nan_where_no_resample_has_a_value():
     assert np.isnan([low, high]).all()
 
 
+def test_the_rows_of_nested_lists_are_samples_and_not_layers():
+    nested = permutation_test(X.tolist(), Y.tolist(), n_permutations=9)
+    assert nested.observed.shape == ()
+    assert float(nested.observed) == similarity(X, Y)
+    several = permutation_test([X.tolist(), X], [Y], n_permutations=9)
+    assert several.observed.shape == (2, 1)
+    assert several.observed[0, 0] == several.observed[1, 0]
+
+
+def test_tests_and_intervals_take_a_tolerance_for_the_rank():
+    x = np.hstack([X, 1e-4 * X[:, :1] ** 2])
+    options = {"measure": "cca", "rtol": 1e-2}
+    expected = similarity(x, Y, **options)
+    assert expected != pytest.approx(similarity(x, Y, measure="cca"), abs=1e-3)
+    assert permutation_test(x, Y, n_permutations=3, **options).observed == pytest.approx(expected)
+    low, high = bootstrap_interval(x, Y, n_resamples=20, **options)
+    assert low <= expected <= high
+
+
+def test_of_no_layers_there_is_nothing_to_test():
+    test = permutation_test([], [Y], n_permutations=9)
+    assert test.observed.shape == test.p_value.shape == (0, 1)
+
+
 def test_numbers_out_of_range_are_refused():
-    with pytest.raises(ValueError, match="`n_permutations` must be at least 1"):
-        permutation_test(X, Y, n_permutations=0)
-    with pytest.raises(ValueError, match=r"`level` must be in \(0, 1\). Received: level=1"):
-        bootstrap_interval(X, Y, level=1)
-    with pytest.raises(ValueError, match="`n_resamples` must be at least 2"):
+    for n in (0, 2.5, True, "9"):
+        with pytest.raises(ValueError, match="`n_permutations` must be a whole number, at least 1"):
+            permutation_test(X, Y, n_permutations=n)
+    for level in (1, 0, "0.9", None):
+        with pytest.raises(ValueError, match=r"`level` must be a number in \(0, 1\). Received: le"):
+            bootstrap_interval(X, Y, level=level)
+    with pytest.raises(ValueError, match="`n_resamples` must be a whole number, at least 2"):
         bootstrap_interval(X, Y, n_resamples=1)
     with pytest.raises(ValueError, match="Did you mean 'svcca'"):
         permutation_test(X, Y, measure="svca")

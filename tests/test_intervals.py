@@ -175,9 +175,9 @@ def test_layers_are_factorised_once(monkeypatch):
 
 
 def test_numbers_out_of_range_are_refused():
-    with pytest.raises(ValueError, match=r"`level` must be in \(0, 1\). Received: level=95"):
+    with pytest.raises(ValueError, match=r"`level` must be a number in \(0, 1\). Received: level"):
         similarity_intervals(LAYERS, level=95)
-    with pytest.raises(ValueError, match="`n_resamples` must be at least 2"):
+    with pytest.raises(ValueError, match="`n_resamples` must be a whole number, at least 2"):
         similarity_intervals(LAYERS, n_resamples=1)
     with pytest.raises(TypeError, match="'explained_varience' of svcca"):
         similarity_intervals(LAYERS, explained_varience=0.9)

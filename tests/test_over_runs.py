@@ -134,11 +134,11 @@ def test_too_few_runs_have_a_mean_and_no_interval():
 
 
 def test_levels_and_methods_that_are_none_are_refused():
-    with pytest.raises(ValueError, match=r"share in \(0, 1\), such as 0.95. Received: interval=95"):
+    with pytest.raises(ValueError, match=r"must be a number in \(0, 1\). Received: interval=95"):
         mean_interval([1.0, 2.0], interval=95)
     with pytest.raises(ValueError, match="Unknown method 'botstrap'. Did you mean 'bootstrap'"):
         mean_interval([1.0, 2.0], method="botstrap")
     with pytest.raises(ValueError, match="Unknown method 't'"):
         pair_mean_interval(np.eye(3)[None], [0, 1, 2], method="t")
-    with pytest.raises(ValueError, match="at least 2. Received: 1"):
+    with pytest.raises(ValueError, match="at least 2. Received: n_resamples=1"):
         pair_mean_interval(np.eye(3)[None], [0, 1, 2], n_resamples=1)

@@ -1,6 +1,8 @@
 """What the rounding of stored numbers hides is told from what it leaves."""
 
 import re
+import subprocess
+import sys
 
 import ml_dtypes
 import numpy as np
@@ -114,11 +116,22 @@ def test_a_layer_of_rounding_alone_is_said_to_be_that():
             assert np.isnan(similarity(rng.normal(size=(100, 3)), still, measure=measure))
 
 
-@pytest.mark.parametrize("rtol", [-1e-9, 1.0, np.nan, np.inf])
+@pytest.mark.parametrize("rtol", [-1e-9, 1.0, np.nan, np.inf, "1e-3", True])
 def test_a_tolerance_that_is_no_share_is_refused(rtol):
     for call in (Subspace.from_activations, lambda x, rtol: mean_cca(x, x, rtol=rtol)):
-        with pytest.raises(ValueError, match=r"`rtol` .* must be in \[0, 1\)\. Received: rtol="):
+        with pytest.raises(ValueError, match=r"`rtol` .* must be a number in \[0, 1\)\. Rec"):
             call(np.eye(5), rtol=rtol)
+
+
+@pytest.mark.parametrize("shape", [(60, 4), (4, 60)])
+def test_a_tolerance_below_the_rounding_of_single_precision_is_taken_at_its_word(shape):
+    x = np.random.default_rng(0).normal(size=shape)
+    x[:, -1] *= 1e-9
+    stored = x.astype(np.float32)
+    whole = min(shape[0] - 1, shape[1])
+    if shape[0] > shape[1]:
+        assert Subspace.from_activations(stored).rank == whole - 1
+    assert Subspace.from_activations(stored, rtol=1e-12).rank == whole
 
 
 def test_masked_values_are_refused_and_masked_arrays_without_any_taken():
@@ -156,6 +169,20 @@ def test_what_is_no_array_is_refused_by_its_name(x, message):
             take()
     with pytest.raises(ValueError, match=re.escape(message.replace("`x`", "`conv`"))):
         Moments().update({"conv": x})
+
+
+def test_torch_tensors_of_bfloat16_keep_their_rounding():
+    code = """
+import ml_dtypes, numpy as np, torch
+from svcca_monitor import Subspace
+x = np.random.default_rng(0).normal(size=(40, 4)) * [1, 1, 1, 0.02] + [0, 0, 0, 5]
+given = torch.tensor(x, requires_grad=True).to(torch.bfloat16)
+stored = x.astype(np.float32).astype(ml_dtypes.bfloat16)
+a, b = Subspace.from_activations(given), Subspace.from_activations(stored)
+assert a.rank == b.rank == 3, (a.rank, b.rank)
+np.testing.assert_array_equal(a.basis, b.basis)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_layers_that_can_be_read_only_once_are_refused():

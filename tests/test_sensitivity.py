@@ -180,7 +180,7 @@ def test_a_missing_or_constant_layer_and_an_absent_class_are_nan(made_run):
         (noise(2), {"class_names": ["one"]}, "1 names, but `labels` has 2 columns"),
         (np.full((N, 1), np.nan), {}, "300 values that are NaN"),
         (LABELS, {"n_permutations": -1}, "at least 0"),
-        (LABELS, {"level": 1.0}, "share in"),
+        (LABELS, {"level": 1.0}, "a number in \\(0, 1\\)"),
         (LABELS, {"explained_variance": 99}, r"in \(0, 1\]"),
     ],
 )

@@ -1,0 +1,41 @@
+"""Numbers that options take: what is none of them is refused with what came."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, Literal
+
+Ends = Literal["(0, 1)", "(0, 1]", "[0, 1)"]
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Whether it is a whole number from `least` on; True is one to Python, and to no one else."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def is_share(value: Any, within: Ends) -> bool:
+    """Whether it is a number between 0 and 1, or the end of them that belongs to it."""
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    return 0.0 < float(value) < 1.0 or value == {"(0, 1]": 1.0, "[0, 1)": 0.0}.get(within)
+
+
+def require_whole(name: str, value: Any, *, least: int, meaning: str = "") -> None:
+    """Raise ValueError unless it is a whole number from `least` on."""
+    if not is_whole(value, least):
+        raise ValueError(
+            f"`{name}` {_and(meaning)}must be a whole number, at least {least}. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def require_share(name: str, value: Any, *, within: Ends, meaning: str = "") -> None:
+    """Raise ValueError unless it is a number between 0 and 1, with the ends that `within` names."""
+    if not is_share(value, within):
+        raise ValueError(
+            f"`{name}` {_and(meaning)}must be a number in {within}. Received: {name}={value!r}"
+        )
+
+
+def _and(meaning: str) -> str:
+    return f"{meaning} and " if meaning else ""
