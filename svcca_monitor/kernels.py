@@ -116,18 +116,23 @@ class Centred:
     def of(cls, x: Array, eps: float) -> Centred | None:
         """Of finite activations; None unless they clearly vary by more than rounding."""
         centred, mean = centre(x)
-        largest = float(np.abs(centred).max())
-        if not largest:
-            return None
-        centred /= largest  # squares of tiny or huge activations would leave float64
-        squares = np.einsum("ij,ij->j", centred, centred.conj()).real
+        largest = 1.0
+        with np.errstate(over="ignore"):
+            squares = np.einsum("ij,ij->j", centred, centred.conj()).real
+        if not 1e-200 < squares.sum() < 1e200:  # squares of tiny or huge activations leave float64
+            largest = float(np.abs(centred).max())
+            if not largest:
+                return None
+            centred /= largest
+            squares = np.einsum("ij,ij->j", centred, centred.conj()).real
         stored = max(largest, float(np.abs(mean).max()))  # and so would their ratio
         share = largest / stored
         norms = np.hypot(np.sqrt(squares) * share, np.sqrt(len(x)) * (np.abs(mean) / stored))
         noise = noise_of_columns(norms, len(x), eps)
         # The largest singular value is at least this, whatever the others are.
         clear = np.sqrt(squares.sum() / min(x.shape)) * share > noise
-        return cls(centred / np.sqrt(squares.sum()), eps >= SINGLE) if clear else None
+        centred /= np.sqrt(squares.sum())
+        return cls(centred, eps >= SINGLE) if clear else None
 
     def weighted(self) -> Array:
         """The activations, of Frobenius norm 1."""
