@@ -6,6 +6,7 @@
 import os
 import random
 import sys
+import warnings
 
 BACKEND = os.environ["KERAS_BACKEND"]
 if BACKEND != "tensorflow":
@@ -131,6 +132,17 @@ def test_two_fits_are_the_same_with_two_monitors_and_without(tmp_path, jit_compi
     assert_same(alone, trained(epochs, batches, jit_compile=jit_compile))
     assert Run(tmp_path / "epochs").steps == [0, 1, 2, 3]
     assert Run(tmp_path / "batches").steps == [0, 4, 8, 12, 16, 20, 24, 28, 30]
+
+
+def test_no_warning_comes_of_the_monitor_where_all_are_errors(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4)])
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(X, Y, verbose=0)  # what Keras says of itself, it says
+    monitor = SVCCAMonitor(ProbeSet(X[:50]), tmp_path, on_error="raise")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=[monitor])
+    assert Run(tmp_path).steps == [0, 1, 2]
 
 
 if BACKEND != "torch":  # which runs one batch at a time

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import zoo
 
 BACKENDS = ("tensorflow", "jax", "torch")
-FILES = ("each_backend.py", "each_backend_fits.py")
+FILES = ("each_backend.py", "each_backend_fits.py", "each_representation.py")
+REPRESENTATIONS = ("sample", "flatten", "fourier", "options", "callable", "dict")
 # Half precision is rounded after each sum, whose order is the backend's own.
 TOLERANCE = {"dtypes mixed: float64, bfloat16, float32": 5e-3}
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
@@ -21,7 +23,9 @@ START, END = "<!-- models -->\n", "<!-- /models -->"
 def results(tmp_path_factory):
     """Folder with what every backend found, and {backend: report of its tests}."""
     folder = tmp_path_factory.mktemp("backends")
-    return folder, {backend: run(backend, folder) for backend in BACKENDS}
+    with ThreadPoolExecutor(2) as pool:  # each has one thread
+        done = pool.map(lambda backend: run(backend, folder), BACKENDS)
+        return folder, dict(zip(BACKENDS, done, strict=True))
 
 
 def run(backend, folder):
@@ -61,6 +65,19 @@ def test_the_same_weights_give_the_same_similarities_on_every_backend(results, k
         np.testing.assert_allclose(
             grid(results[0], backend, kind), expected, atol=TOLERANCE.get(kind, 1e-4)
         )
+
+
+@pytest.mark.parametrize("name", REPRESENTATIONS)
+def test_every_representation_gives_the_same_matrices_on_every_backend(results, name):
+    matrices = {backend: np.load(results[0] / f"{backend}-{name}.npz") for backend in BACKENDS}
+    expected = matrices["tensorflow"]
+    assert expected.files
+    for backend in ("jax", "torch"):
+        assert matrices[backend].files == expected.files
+        for layer in expected.files:
+            np.testing.assert_allclose(
+                matrices[backend][layer], expected[layer], atol=1e-4, err_msg=f"{backend}: {layer}"
+            )
 
 
 def table(folder):

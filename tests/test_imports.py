@@ -135,9 +135,9 @@ TABLE = {
     "callbacks.clock": (set(), {"schedule"}),
     "callbacks.overhead": (set(), set()),
     "callbacks.observation": (
-        {"numpy"},
+        set(),
         {
-            *("activations parallel probe run subspace".split()),
+            *("activations parallel probe run subspace callbacks.backends".split()),
             *("callbacks.capture callbacks.recording callbacks.selection".split()),
         },
     ),
@@ -155,7 +155,7 @@ TABLE = {
         {"keras"},
         {"messages", "callbacks.monitor", "callbacks.selection"},
     ),
-    "callbacks.replay": ({"keras", "numpy"}, {"probe", "run", "callbacks.monitor"}),
+    "callbacks.replay": ({"keras"}, {"probe", "run", "callbacks.backends", "callbacks.monitor"}),
     "tensorboard.__init__": (set(), set()),
     # Pillow comes with matplotlib and writes the one-pixel-a-cell pane.
     "tensorboard.summary": ({"tensorboard", "numpy", "PIL"}, set()),

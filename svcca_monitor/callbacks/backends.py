@@ -65,8 +65,14 @@ class Jax:
             # Within an epoch, `fit` holds the values of the variables, and the model has none.
             model.jax_state_sync()
             with _host_random_state():
-                matrices = program(*_values(model), inputs)
-            return {name: np.asarray(x) for name, x in matrices.items()}
+                try:
+                    matrices = program(*_values(model), inputs)
+                    return {name: np.asarray(x) for name, x in matrices.items()}
+                except (jax.errors.JaxRuntimeError, ValueError):
+                    # It does not tell of which layer: one operation at a time does.
+                    with _only_of_a_layer(), jax.disable_jit():
+                        forward(*_values(model), inputs)
+                    raise
 
         return run
 
@@ -127,11 +133,35 @@ def current() -> Backend:
     return BACKENDS[name]()
 
 
+def host_value(variable: Any) -> np.ndarray:
+    """The value of a variable as a NumPy array, which may share its memory.
+
+    The way of Keras to it goes through a call of NumPy that warns, for tensors of torch.
+    """
+    if keras.backend.backend() != "torch":
+        return np.asarray(variable)
+    tensor = variable.value.detach().cpu()
+    if keras.backend.standardize_dtype(tensor.dtype) == "bfloat16":  # which NumPy does not know
+        tensor = tensor.float()
+    array: np.ndarray = tensor.numpy()
+    return array
+
+
 def _values(model: Any) -> tuple[list[Any], list[Any]]:
     return (
         [v.value for v in model.trainable_variables],
         [v.value for v in model.non_trainable_variables],
     )
+
+
+@contextmanager
+def _only_of_a_layer() -> Iterator[None]:
+    """Out of this context come only errors that have a layer's name."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "layer"):
+            raise
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class Faults:
         self._said: set[Hashable] = set()
 
     @contextmanager
-    def contained(self, what: str, *, step: int, layer: str | None = None) -> Iterator[None]:
+    def contained(self, what: str, step: int, layer: str | None = None) -> Iterator[None]:
         """A fault within becomes a warning, and so do warnings that were to be errors.
 
         Args:

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from functools import partial
 from operator import index
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -134,7 +134,6 @@ class SVCCAMonitor(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Before the first step: write the snapshot that was taken then."""
-        assert self._recording is not None
         if self._clock is None:
             # Not before: until then the other monitor of this `fit`, if any, has made its claim.
             self._claim.require()
@@ -281,10 +280,8 @@ class SVCCAMonitor(keras.callbacks.Callback):
         self._overhead.charge(time.perf_counter() - started)
 
     def _snapshot(self, step: int, epoch: float, logs: Mapping[str, Any] | None) -> None:
-        def contained(name: str) -> AbstractContextManager[None]:
-            return self._faults.contained("the snapshot", step=step, layer=name)
-
         def look() -> tuple[Snapshot, float]:
+            contained = partial(self._faults.contained, "the snapshot", step)
             return self._observer.look(self.model, self.probe, of_layer=contained)
 
         self._add(step, epoch, logs or {}, look)

@@ -10,13 +10,12 @@ from contextlib import AbstractContextManager, nullcontext
 from operator import is_
 from typing import Any
 
-import numpy as np
-
 from ..activations import Representation
 from ..parallel import one_blas_thread
 from ..probe import ProbeSet
 from ..run import LayerInfo
 from ..subspace import Subspace
+from .backends import host_value
 from .capture import Capture
 from .recording import Snapshot
 from .selection import Selection
@@ -99,5 +98,5 @@ def _digest(model: Any) -> str:
     digest = hashlib.sha256()
     for variable in model.weights:
         if math.prod(variable.shape) <= _SMALL:
-            digest.update(np.asarray(variable).tobytes())
+            digest.update(host_value(variable).tobytes())
     return digest.hexdigest()

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from ..probe import ProbeSet
 from ..run import Run
+from .backends import host_value
 from .monitor import SVCCAMonitor
 
 _ENDINGS = (".weights.h5", ".keras")
@@ -154,7 +154,7 @@ def _weights_returned(model: Any) -> Iterator[None]:
     """Afterwards the model and its optimizer are as they were."""
     optimizer = getattr(model, "optimizer", None)
     variables = [*model.variables, *(optimizer.variables if optimizer is not None else ())]
-    before = [np.asarray(variable).copy() for variable in variables]
+    before = [host_value(variable).copy() for variable in variables]
     try:
         yield
     finally:
