@@ -31,6 +31,10 @@ LogDirOption = Annotated[
         metavar="PLACE",
     ),
 ]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786, to compute there."),
+]
 MeasureOption = Annotated[str | None, typer.Option(help="Measure; default: the run's own.")]
 
 
@@ -84,10 +88,7 @@ def sweep(
     override: OverrideOption = None,
     log_dir: LogDirOption = None,
     jobs: Annotated[int, typer.Option(help="How many runs at a time.", min=1)] = 1,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(help="Address of a Dask scheduler, such as tcp://host:8786, to run there."),
-    ] = None,
+    scheduler: SchedulerOption = None,
 ) -> None:
     """Train all combinations that the matrix of CONFIG names; goes on with what was begun."""
     with _readable_errors():
@@ -95,8 +96,9 @@ def sweep(
 
         sweep = Sweep.load(config, override or [])
         folder = log_dir or Path("logs") / config.stem
+        from .cluster import cluster
         from .display import SweepDisplay
-        from .experiments.sweep import cluster, run_sweep
+        from .experiments.sweep import run_sweep
 
         console = Console()
         with cluster(scheduler) as client, SweepDisplay(console, sweep.cells) as display:
@@ -193,21 +195,25 @@ def compare(
     method: Annotated[
         Literal["bootstrap", "jackknife"], typer.Option(help="Of intervals over runs.")
     ] = "bootstrap",
+    scheduler: SchedulerOption = None,
 ) -> None:
     """Compare RUNs layer by layer, and groups of runs within and between."""
     with _readable_errors():
+        from .cluster import cluster
         from .comparing import tables
 
-        for table in tables(
-            paths or [],
-            group or [],
-            measure=measure,
-            step=_reference(step),
-            adjusted=adjusted,
-            identify=identify,
-            method=method,
-        ):
-            Console().print(table)
+        with cluster(scheduler) as client:
+            for table in tables(
+                paths or [],
+                group or [],
+                measure=measure,
+                step=_reference(step),
+                adjusted=adjusted,
+                identify=identify,
+                method=method,
+                client=client,
+            ):
+                Console().print(table)
 
 
 @app.command()

@@ -27,6 +27,7 @@ def tables(
     adjusted: bool,
     identify: bool,
     method: PairMethod,
+    client: Any = None,
 ) -> Iterator[Table]:
     """The tables on these runs.
 
@@ -38,9 +39,11 @@ def tables(
         adjusted: Rescale, so that chance is 0 and identity 1.
         identify: Show how many layers are found in other runs, instead of similarities.
         method: Of the intervals over runs.
+        client: A `dask.distributed.Client`: the pairs of several runs are compared on its cluster.
 
     Raises:
-        ValueError: If a group is not `name=glob`, a glob matches no run, or there are no two runs.
+        ValueError: If a group is not `name=glob`, a glob matches no run, there are no two runs, or
+            a cluster was given for what it does not do.
     """
     members = {**({"runs": [Run(path) for path in paths]} if paths else {}), **_groups(groups)}
     runs = [run for each in members.values() for run in each]
@@ -48,6 +51,12 @@ def tables(
         raise ValueError(
             "Compare at least two runs: `compare logs/a logs/b`, or groups of runs, such as "
             f"`--group 'wide=logs/wide-*'`. Received: {len(runs)}."
+        )
+    whole = not identify and (len(runs) > 2 or bool(groups))
+    if client is not None and not whole:
+        raise ValueError(
+            "A cluster compares the same layers of three runs or more. Two runs, and --identify, "
+            "are compared here: leave out --scheduler."
         )
     how: dict[str, Any] = {"step": step, "adjusted": adjusted}
     if identify:
@@ -58,11 +67,11 @@ def tables(
         return
     name, options = measure_of(runs[0], measure)
     how.update(measure=name, **options)
-    if len(runs) == 2 and not groups:
+    if whole:
+        yield groups_table(compare_groups(members, method=method, client=client, **how))
+    else:
         names = runs[0].path.parent.name, runs[1].path.parent.name
         yield pair_table(identify_layers(*runs, **how), names)
-    else:
-        yield groups_table(compare_groups(members, method=method, **how))
 
 
 def _groups(groups: Sequence[str]) -> dict[str, list[Run]]:

@@ -30,6 +30,7 @@ def compare_groups(
     method: PairMethod = "bootstrap",
     n_resamples: int = 2000,
     seed: int = 0,
+    client: Any = None,
     **options: Any,
 ) -> xr.Dataset:
     """Similarity of the same layer in different runs, within and between groups of runs.
@@ -49,6 +50,9 @@ def compare_groups(
         method: `"bootstrap"`, or `"jackknife"`: the better one for less than eight runs a group.
         n_resamples: Of the bootstrap.
         seed: Of the bootstrap.
+        client: A `dask.distributed.Client`: all pairs of a layer are a task of its cluster, whose
+            workers read the runs from where they are. Where a worker dies, Dask gives its task to
+            another.
         **options: Options of the measure.
 
     Returns:
@@ -69,10 +73,17 @@ def compare_groups(
     runs = [run for members in groups.values() for run in members]
     require_comparable(runs)
     names = common_layers(runs, layers)
-    snapshots = [run.snapshot(step_of(run, step)) for run in runs]
-    values, chance = (np.full((len(names), len(runs), len(runs)), np.nan) for _ in range(2))
-    for i, name in enumerate(names):
-        values[i], chance[i] = _same_layer(name, runs, snapshots, measure, adjusted, options)
+    places = [(run.source, step_of(run, step)) for run in runs]
+    how: dict[str, Any] = {"measure": measure, "adjusted": adjusted, "options": options}
+    if client is None:
+        snapshots = [run.snapshot(at) for run, (_, at) in zip(runs, places, strict=True)]
+        found_pairs = [_same_layer(name, places, snapshots, **how) for name in names]
+    else:
+        futures = [
+            client.submit(_same_layer_read, name, places, **how, pure=False) for name in names
+        ]
+        found_pairs = client.gather(futures)
+    values, chance = map(np.array, zip(*found_pairs, strict=True))
     ends = np.cumsum([0, *(len(members) for members in groups.values())])
     members_of = [np.arange(a, b) for a, b in pairwise(ends)]
     shape = (len(names), len(groups), len(groups))
@@ -131,19 +142,27 @@ def require_comparable(runs: Sequence[Run]) -> None:
             )
 
 
+def _same_layer_read(
+    name: str, places: Sequence[tuple[str, int]], **how: Any
+) -> tuple[Array, Array]:
+    """`_same_layer`, on a machine that has nothing yet."""
+    return _same_layer(name, places, [Run(place).snapshot(step) for place, step in places], **how)
+
+
 def _same_layer(
     name: str,
-    runs: Sequence[Run],
+    places: Sequence[tuple[str, int]],
     snapshots: Sequence[Mapping[str, Subspace]],
+    *,
     measure: str,
     adjusted: bool,
     options: Mapping[str, Any],
 ) -> tuple[Array, Array]:
     """Similarity and chance of a layer in every run to itself in every other, (n_runs, n_runs)."""
     at = [i for i, snapshot in enumerate(snapshots) if name in snapshot]
-    values, chance = (np.full((len(runs), len(runs)), np.nan) for _ in range(2))
+    values, chance = (np.full((len(places), len(places)), np.nan) for _ in range(2))
     if at:
-        factors = {f"{name} in {runs[i].path}": snapshots[i][name] for i in at}
+        factors = {f"{name} in {places[i][0]}": snapshots[i][name] for i in at}
         sides = prepare(get_measure(measure), factors, None, options=options)
         grid, level = observed_grid(sides), sides.chance()
         if adjusted:

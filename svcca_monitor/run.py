@@ -31,6 +31,10 @@ class Run:
         path: The log directory, or the folder `svcca` in it; or the URL of one, such as
             `s3://bucket/logs/cnn`, which is copied to this machine as it is now.
 
+    Attributes:
+        path: The folder `svcca` with the files, on this machine.
+        source: Where another machine finds the run: an absolute path, or the URL.
+
     Raises:
         FileNotFoundError: If there is no run.
         RunFormatError: If `run.json` is damaged, of an unknown format version, or leads out of the
@@ -39,6 +43,7 @@ class Run:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = _directory(fetch(path) if is_url(path) else as_path(path))
+        self.source = os.fspath(path) if is_url(path) else str(self.path.absolute())
         try:
             self._facts = description.read(self.path / "run.json")
         except (FileNotFoundError, NotADirectoryError):

@@ -2,8 +2,19 @@
 
 import numpy as np
 import pytest
+import xarray as xr
+from typer.testing import CliRunner
 
-from svcca_monitor import LayerInfo, ProbeMismatchError, ProbeSet, Run, Subspace, similarity
+from svcca_monitor import (
+    LayerInfo,
+    ProbeMismatchError,
+    ProbeSet,
+    Run,
+    Subspace,
+    compare_groups,
+    similarity,
+)
+from svcca_monitor.cli import app
 from svcca_monitor.experiments.all_pairs import compare_runs
 
 
@@ -36,13 +47,35 @@ def test_every_pair_has_the_similarity_of_its_two_snapshots(places, measure):
             assert value == pytest.approx(expected, abs=1e-12)
 
 
-def test_a_cluster_gives_the_same_numbers(places):
+def work_done(dask_scheduler):
+    """How often a task was done, or anything else about one changed."""
+    return dask_scheduler.transition_counter
+
+
+def test_a_cluster_gives_the_same_numbers(places, monkeypatch):
     from dask.distributed import Client
 
-    here = compare_runs(places, step="initial", adjusted=True)
+    monkeypatch.chdir(places[0].parent)  # workers have directories of their own
+    names = [place.name for place in places]
+    how = {"step": "initial", "adjusted": True}
+    command = ["compare", *names, "--step", "initial", "--adjusted"]
+    here = compare_runs(places, **how)
+    groups_here = compare_groups({"all": list(map(Run, names))}, **how)
+    table = CliRunner().invoke(app, command)
     with Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as client:
-        there = compare_runs(places, step="initial", adjusted=True, client=client)
+        there = compare_runs(places, client=client, **how)
+        groups_there = compare_groups({"all": list(map(Run, names))}, client=client, **how)
+        scheduler = ["--scheduler", client.scheduler.address]
+        before = client.run_on_scheduler(work_done)
+        table_there = CliRunner().invoke(app, [*command, *scheduler])
+        assert client.run_on_scheduler(work_done) >= before + 2  # a task for each layer
+        of_two = CliRunner().invoke(app, ["compare", *names[:2], *scheduler])
     np.testing.assert_allclose(there, here, atol=1e-12)
+    xr.testing.assert_allclose(groups_there, groups_here)
+    assert table.exit_code == 0, table.output
+    assert table_there.output == table.output
+    assert of_two.exit_code == 1
+    assert "A cluster compares the same layers of three runs or more" in of_two.output
 
 
 def test_runs_that_cannot_be_compared_are_refused(places, tmp_path):

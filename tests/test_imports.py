@@ -225,6 +225,8 @@ TABLE = {
             "experiments.serialised",
         },
     ),
+    # Beside a client that was given, Dask is imported here and where its futures are waited for.
+    "cluster": ({"dask"}, set()),
     "experiments.all_pairs": (
         {"numpy", "xarray"},
         {"dynamics", "groups", "layer_names", "measures", "run"},
@@ -248,7 +250,7 @@ TABLE = {
     "cli": (
         {"typer", "rich"},
         {
-            *("run sensitivity plots pictures display showing comparing report".split()),
+            *("run sensitivity plots pictures display showing comparing cluster report".split()),
             *("experiments.config experiments.matrix experiments.sweep".split()),
             "experiments.train",
         },

@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
@@ -126,27 +125,6 @@ def run_sweep(
     if not is_url(folder) and all(outcome.state != "failed" for outcome in found.values()):
         shutil.rmtree(within(folder, ATTEMPTS), ignore_errors=True)
     return [found[cell.name] for cell in sweep.cells]
-
-
-@contextmanager
-def cluster(address: str | None) -> Iterator[Any]:
-    """A client of the Dask scheduler at an address, or None where none is given.
-
-    Raises:
-        ImportError: If Dask is not installed.
-        OSError: If no scheduler answers there.
-    """
-    if address is None:
-        yield None
-        return
-    try:
-        from dask.distributed import Client
-    except ImportError as error:
-        raise ImportError(
-            "--scheduler needs Dask: pip install 'svcca-monitor[distributed]'"
-        ) from error
-    with Client(address, timeout="20s") as client:
-        yield client
 
 
 def run_cell(name: str, settings: Mapping[str, Any], config: str, log_dir: str) -> Outcome:
