@@ -284,3 +284,26 @@ def test_numbers_of_numpy_are_numbers_of_a_run(fit, probe, tmp_path):
             warnings.filterwarnings("ignore", "The model is not where")
             fit(monitor, epochs=1)
     assert Run(tmp_path).facts["measure_options"] == {"explained_variance": 0.5, "dims": 4}
+
+
+def test_weights_that_cannot_be_read_at_the_end_do_not_end_the_training(tmp_path):
+    class Losing(keras.Sequential):
+        lost = False
+
+        @property
+        def weights(self):
+            if self.lost:
+                raise OSError("the weights are gone")
+            return super().weights
+
+    class Lose(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            self.model.lost = True
+
+    model = Losing([keras.Input((8,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(40, 8)).astype("float32")
+    with pytest.warns(UserWarning, match=r"the look at the weights of step 1.* the weights are go"):
+        model.fit(x, x[:, :1], verbose=0, callbacks=[Lose(), SVCCAMonitor(x, tmp_path)])
+    assert Run(tmp_path).steps == [0, 1]
+    assert len(learning_dynamics(Run(tmp_path))) == 2

@@ -43,7 +43,7 @@ class Capture:
         *,
         layers: Selection = None,
         representation: Representation = "mean",
-        batch_size: int = 128,
+        batch_size: int = 64,
     ):
         self.model = model
         self.selection = layers

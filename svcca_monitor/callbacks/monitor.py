@@ -65,7 +65,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         snapshot_freq: `"epoch"`, a number of batches, a list of steps (numbers of batches), or a
             function ``batches -> bool`` such as `log_spaced(4)`. Steps count what this counts.
         measure_options: Options of the measure, such as `{"explained_variance": 0.95}`.
-        batch_size: Examples in one forward pass.
+        batch_size: Examples in one forward pass: more need more memory beside that of training.
         max_overhead: Largest share of the training time that scheduled snapshots may take, such as
             0.02. Those beyond it are left out, with one warning; the first and the final snapshot
             are always taken. None, the default, leaves none out: with a limit, the machine decides
@@ -98,7 +98,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         representation: Representation = "mean",
         snapshot_freq: Frequency = "epoch",
         measure_options: Mapping[str, Any] | None = None,
-        batch_size: int = 128,
+        batch_size: int = 64,
         max_overhead: float | None = None,
         store: Store | Mapping[str, Any] | None = None,
         on_error: Literal["warn", "raise"] = "warn",
@@ -173,8 +173,10 @@ class SVCCAMonitor(keras.callbacks.Callback):
             return
         if self._clock is not None:  # else no epoch was trained
             last, step = self._recording.last_step, self._clock.step
-            # A fit that was interrupted within an epoch ends with what was complete.
-            moved = not self._clock.within_epoch and not self._observer.has_seen(self.model)
+            moved = False
+            with self._faults.contained("the look at the weights", step=step):
+                # A fit that was interrupted within an epoch ends with what was complete.
+                moved = not self._clock.within_epoch and not self._observer.has_seen(self.model)
             if last != step or moved:
                 self._snapshot(
                     step if last is None else max(step, last + 1), self._clock.epoch, logs
