@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from glob import glob
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -14,8 +12,12 @@ from .comparison_tables import groups_table, identification_table, pair_table
 from .groups import compare_groups
 from .identification import identify_layers, identify_layers_over_runs
 from .over_runs import PairMethod
+from .remote import exists, matching, within
 from .run import DIRECTORY, Run
 from .showing import measure_of
+
+# What makes a folder a run.
+RUN_FILE = DIRECTORY, "run.json"
 
 
 def tables(
@@ -83,12 +85,8 @@ def _groups(groups: Sequence[str]) -> dict[str, list[Run]]:
                 f"A group is a name and a pattern of log directories, such as 'wide=logs/wide-*'. "
                 f"Received: --group {text!r}"
             )
-        places = sorted(place for place in glob(pattern) if _is_run(Path(place)))
+        places = [place for place in matching(pattern) if exists(within(place, *RUN_FILE))]
         if not places:
             raise ValueError(f"No run in a folder that matches {pattern!r}, of group {name!r}.")
         found.setdefault(name, []).extend(Run(place) for place in places)
     return found
-
-
-def _is_run(path: Path) -> bool:
-    return (path / DIRECTORY / "run.json").exists()

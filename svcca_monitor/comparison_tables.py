@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # A bootstrap of fewer runs holds the truth too rarely, see `over_runs.pair_mean_interval`.
 FEW_RUNS = 5
+# Names of layers in one cell, at most: of deep nets they would fill the screen.
+NAMES = 8
 
 
 def seeds_table(settled: xr.Dataset) -> Table:
@@ -131,7 +133,9 @@ def identification_table(found: xr.Dataset) -> Table:
         row = found.sel(measure=measure)
         never = [str(name) for name in found["layer"].values[row["share_of_layer"].values == 0]]
         share, low, high = (float(row[key]) for key in ("share", "lower", "upper"))
-        table.add_row(str(measure), _interval(share, low, high, ".0%"), Text(", ".join(never)))
+        rest = [f"and {len(never) - NAMES} more"] if len(never) > NAMES else []
+        names = Text(", ".join([*never[:NAMES], *rest]))
+        table.add_row(str(measure), _interval(share, low, high, ".0%"), names)
     return table
 
 

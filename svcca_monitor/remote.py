@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,14 @@ def folders_with(place: Place, name: str) -> list[str]:
         return sorted(path.parent.name for path in as_path(place).glob(f"*/{name}"))
     files, path = _file_system(place)
     return sorted(found.split("/")[-2] for found in files.glob(f"{path}/*/{name}"))
+
+
+def matching(pattern: str) -> list[str]:
+    """Places that match a glob, in order; of URLs, as URLs."""
+    if not is_url(pattern):
+        return sorted(glob(os.fspath(as_path(pattern))))
+    files, path = _file_system(pattern)
+    return sorted(files.unstrip_protocol(found) for found in files.glob(path))
 
 
 def fetch(url: Place) -> Path:

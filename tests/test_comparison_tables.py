@@ -1,14 +1,19 @@
 """What `show` says of several runs, and `compare` of two, of many and of groups."""
 
+import io
 import re
 
+import fsspec
 import numpy as np
 import pytest
+import xarray as xr
+from rich.console import Console
 from several_runs import write_run
 from typer.testing import CliRunner
 
 from svcca_monitor import MEASURES, compare_groups, convergence_over_seeds, identify_layers
 from svcca_monitor.cli import app
+from svcca_monitor.comparison_tables import identification_table
 
 
 @pytest.fixture
@@ -96,6 +101,35 @@ def test_compare_identifies_layers_by_every_measure(logs):
     for measure in MEASURES:
         assert "100%" in row_of(done.output, measure)
     assert "6 ordered pairs of 3 runs" in " ".join(done.output.split())
+
+
+def test_of_many_layers_that_were_never_found_some_are_named():
+    names = [f"layer_{i}" for i in range(12)]
+    found = xr.Dataset(
+        {
+            **{key: ("measure", [0.0]) for key in ("share", "lower", "upper")},
+            "share_of_layer": (("measure", "layer"), np.zeros((1, 12))),
+            "chance": 1 / 12,
+        },
+        coords={"measure": ["cka"], "layer": names},
+        attrs={"n_runs": 3, "interval": 0.95, "method": "jackknife"},
+    )
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(identification_table(found))
+    assert "layer_6, layer_7, and 4 more" in console.export_text()
+
+
+def test_groups_are_found_at_a_url(logs):
+    memory = fsspec.filesystem("memory")
+    try:
+        memory.put(str(logs), "/kept", recursive=True)
+        at = [f"--group={kind}=memory://kept/{kind}-*" for kind in ("wide", "slim")]
+        done = call("compare", *at)
+        assert done.exit_code == 0, done.output
+        here = call("compare", *[f"--group={kind}=logs/{kind}-*" for kind in ("wide", "slim")])
+        assert done.output == here.output
+    finally:
+        memory.store.clear()
 
 
 @pytest.mark.parametrize(

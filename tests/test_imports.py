@@ -245,7 +245,9 @@ TABLE = {
     "comparison_tables": ({"rich", "numpy", "xarray"}, set()),
     "comparing": (
         {"rich"},
-        {"comparison_tables", "groups", "identification", "over_runs", "run", "showing"},
+        {
+            *("comparison_tables groups identification over_runs remote run showing".split()),
+        },
     ),
     "cli": (
         {"typer", "rich"},

@@ -53,7 +53,7 @@ def test_a_matrix_makes_all_combinations_but_those_excluded(config):
 
 def test_names_are_whole_keys_where_their_last_parts_are_the_same(config):
     cells = Sweep.load(config(matrix={"seed": [3], "data.seed": [None, 1]})).cells
-    assert [cell.name for cell in cells] == ["seed=3,data.seed=None", "seed=3,data.seed=1"]
+    assert [cell.name for cell in cells] == ["seed=3,data.seed=null", "seed=3,data.seed=1"]
 
 
 def test_overrides_reach_what_runs_have_in_common_and_the_matrix(config):

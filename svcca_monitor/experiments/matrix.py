@@ -21,7 +21,7 @@ class Cell(NamedTuple):
     """One run of a sweep.
 
     Attributes:
-        name: Of its directory, such as `seed=0,batch_norm=True`.
+        name: Of its directory, such as `seed=0,batch_norm=true`.
         settings: The keys of the matrix with their values here.
         config: The whole config.
     """
@@ -114,5 +114,7 @@ def _short(matrix: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _as_name(value: Any) -> str:
-    """A value as part of a directory's name."""
-    return re.sub(r"[^\w.+-]+", "_", str(value)).strip("_.") or "none"
+    """A value as part of a directory's name, as YAML writes it."""
+    words = {True: "true", False: "false", None: "null"}
+    text = words[value] if isinstance(value, bool | None) else str(value)
+    return re.sub(r"[^\w.+-]+", "_", text).strip("_.") or "none"
