@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from .batched import adjoint_product, factorise, in_parts
 from .canonical import clipped
 from .messages import warn
+from .parallel import in_parallel
 from .rounding import (
     EPS64,
     SINGLE,
@@ -27,6 +28,9 @@ from .rounding import (
 )
 from .spatial import Size, coefficients_at, filter_at, frequencies_of
 from .subspace import Array, check_cut, check_rtol, require_same_probe
+
+# What a pass over a number costs, over a floating-point operation: it has to come from memory.
+PASS = 20.0
 
 
 class _Factors(NamedTuple):
@@ -59,6 +63,8 @@ class Spectrum:
         unit: 1, but for activations whose squares leave float64.
         noise: Singular values up to this are rounding.
         shape: Of one example: (height, width, channels), or (features,) for a dense layer.
+        alive: Channels that vary, or one of them if none does: dead ones would make every Gram
+            matrix singular. Shape (channels,).
         sizes: Norms of the channels as they were stored, where each is to be measured by its own:
             of half precision and without `rtol`; else None. Shape (channels,).
         scaled_noise: As `noise`, of channels divided by `sizes`.
@@ -70,6 +76,7 @@ class Spectrum:
     unit: float
     noise: float
     shape: tuple[int, ...]
+    alive: Array
     sizes: Array | None
     scaled_noise: float
     rtol: float | None
@@ -92,21 +99,37 @@ class Spectrum:
         """
         check_rtol(rtol)
         given = as_array(x, name)
-        pixels, eps = _as_pixels(given, name)
-        extreme = not 1e-200 < np.vdot(pixels, pixels).real < 1e200
+        maps, eps = _as_maps(given, name)
+        double = np.complex128 if maps.dtype.kind == "c" else np.float64
+        pixels = np.empty((*maps.shape[1:3], len(maps), maps.shape[3]), double)
+
+        def copied(row: int) -> float:
+            pixels[row] = maps[:, row].swapaxes(0, 1)
+            return float(np.vdot(pixels[row], pixels[row]).real)
+
+        def centred(row: int) -> tuple[Array, Array]:
+            part = pixels[row]
+            if extreme:
+                part /= unit
+            squares = np.einsum("wnc,wnc->nc", part, part.conj()).real
+            part -= part.mean(axis=1, keepdims=True)
+            part -= part.mean(axis=1, keepdims=True)  # far from 0 the first mean is rounded
+            return squares, part.any(axis=(0, 1))
+
+        rows, costs = range(len(pixels)), [PASS * pixels[0].size] * len(pixels)
+        extreme = not 1e-200 < sum(in_parallel(copied, rows, costs)) < 1e200
         unit = (float(np.abs(pixels).max()) or 1.0) if extreme else 1.0
-        if extreme:
-            pixels /= unit
+        energies, varied = zip(*in_parallel(centred, rows, costs), strict=True)
+        alive = np.any(varied, axis=0)
+        alive[0] |= not alive.any()
         # What rounding to the dtype left in the pixels is spread evenly over the frequencies.
-        energy = np.einsum("hwnc,hwnc->nc", pixels, pixels.conj()).real / pixels[..., 0, 0].size
-        sizes = column_norms(np.sqrt(energy))
-        noise = noise_of_columns(sizes, len(energy), eps)
-        pixels -= pixels.mean(axis=2, keepdims=True)
-        pixels -= pixels.mean(axis=2, keepdims=True)  # far from 0 the first mean is rounded
+        sizes = column_norms(np.sqrt(sum(energies) / pixels[..., 0, 0].size))
+        noise = noise_of_columns(sizes, len(maps), eps)
         half = eps > SINGLE and rtol is None  # else what factors.in_equal_scale says holds
         own = sizes if half else None
-        scaled = scaled_noise(sizes[sizes > 0], len(energy), eps) if half and sizes.any() else 0.0
-        return cls(pixels, unit, noise, given.shape[1:], own, scaled, rtol, eps > EPS64)
+        scaled = scaled_noise(sizes[sizes > 0], len(maps), eps) if half and sizes.any() else 0.0
+        shape, coarse = given.shape[1:], eps > EPS64
+        return cls(pixels, unit, noise, shape, alive, own, scaled, rtol, coarse)
 
     @property
     def n_samples(self) -> int:
@@ -119,9 +142,7 @@ class Spectrum:
         sizes = None if cut else self.sizes
         key = (size, sizes is None, frequencies.tobytes())
         if key not in self._kept:
-            # Dead channels would make every Gram matrix singular.
-            alive = np.any(self.pixels, axis=(0, 1, 2), keepdims=True).ravel()
-            alive[0] |= not alive.any()
+            alive = self.alive
             pixels = self.pixels if alive.all() else self.pixels[..., alive]
             noise, lengths = self.noise, np.ones(len(alive))
             if sizes is not None:
@@ -280,8 +301,8 @@ def _correlations(x: Array, y: Array, x_rank: Array, y_rank: Array) -> tuple[Arr
     return cross, clipped(np.linalg.svd(cross, compute_uv=False))
 
 
-def _as_pixels(x: Array, name: str) -> tuple[Array, float]:
-    """Samples behind space, in float64 or complex128, and the rounding unit of what came."""
+def _as_maps(x: Array, name: str) -> tuple[Array, float]:
+    """Checked maps; a dense layer is one of a single pixel. And the rounding unit of what came."""
     if x.ndim not in (2, 4) or len(x) < 2 or 0 in x.shape:
         raise ValueError(
             f"`{name}` must be maps of shape (n_samples, height, width, channels) or a dense layer "
@@ -289,6 +310,4 @@ def _as_pixels(x: Array, name: str) -> tuple[Array, float]:
             f"Received shape {x.shape}."
         )
     matrix, eps = checked(x.reshape(len(x), -1), name)
-    maps = matrix.reshape(x.shape if x.ndim == 4 else (len(x), 1, 1, -1))
-    dtype = np.complex128 if maps.dtype.kind == "c" else np.float64
-    return np.array(maps.transpose(1, 2, 0, 3), dtype, order="C"), eps
+    return matrix.reshape(x.shape if x.ndim == 4 else (len(x), 1, 1, -1)), eps

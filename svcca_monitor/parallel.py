@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -48,6 +50,12 @@ def in_parallel(
         return [futures[i].result() for i in range(len(items))]
 
 
+@lru_cache(maxsize=1)
+def _libraries(_n_modules: int) -> ThreadpoolController:
+    """Those loaded now: looking for them takes a millisecond, and new ones come with modules."""
+    return ThreadpoolController()
+
+
 class _OneThread:
     """The number of BLAS threads is the whole process's, and calls of several threads overlap."""
 
@@ -59,7 +67,7 @@ class _OneThread:
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                self._limits = threadpool_limits(1, user_api="blas")
+                self._limits = _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
 
     def leave(self) -> None:
         with self._lock:
