@@ -24,12 +24,33 @@ SMALLEST_SQUARE = 1e-10
 
 def mean_correlation(cross: Array, x: Subspace, y: Subspace) -> float:
     """Mean of the canonical correlations."""
+    return float(np.mean(_correlations(cross)))
+
+
+def mean_correlation_of_rests(cross: Array, x: Subspace, y: Subspace) -> float:
+    """The same from ``Rₓᴴ R_y``, where the columns of R complete a basis.
+
+    Spaces that hold more than half of all directions each meet at the angles of their orthogonal
+    complements, and are one in all others (Knyazev & Argentati 2002, SIAM J. Sci. Comput. 23:2008,
+    theorem 2.7).
+    """
+    return 1.0 - float(np.sum(1.0 - _correlations(cross))) / (x.n_samples - max(cross.shape))
+
+
+def mean_squared_correlation_of_rests(cross: Array, x: Subspace, y: Subspace) -> float:
+    """As `mean_correlation_of_rests`, of their squares."""
+    lost = max(0.0, min(cross.shape) - _sum_of_squares(cross))
+    return 1.0 - lost / (x.n_samples - max(cross.shape))
+
+
+def _correlations(cross: Array) -> Array:
+    """Canonical correlations, in any order."""
     small = cross if cross.shape[0] <= cross.shape[1] else cross.conj().T
     # Their squares are the eigenvalues of the product with itself, which are had twice as fast …
     squares = np.linalg.eigvalsh(small @ small.conj().T)
     if squares[0] < SMALLEST_SQUARE:  # … but near 0 their roots are not worth much.
-        return float(np.mean(clipped(np.linalg.svd(cross, compute_uv=False))))
-    return float(np.mean(clipped(np.sqrt(squares))))
+        return clipped(np.linalg.svd(cross, compute_uv=False))
+    return clipped(np.sqrt(squares))
 
 
 def mean_squared_correlation(cross: Array, x: Subspace, y: Subspace) -> float:

@@ -31,6 +31,7 @@ class Measure:
         lowest: No value is below this.
         by_variance: Whether directions count by their variance, and noise for next to nothing.
         of_neurons: Whether the formula looks at the loadings too.
+        of_rests: The same as of_cross from what completes the bases, where that tells it.
         of_kernels: The same from sums over both linear kernels, where it is a function of these.
         in_double: Whether it needs double precision whatever came in, as it subtracts large sums or
             tells equal correlations from others.
@@ -47,6 +48,7 @@ class Measure:
     lowest: float = 0.0
     by_variance: bool = False
     of_neurons: bool = False
+    of_rests: Callable[..., float] | None = None
     of_kernels: Formula | None = None
     in_double: bool = False
 

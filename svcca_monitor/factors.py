@@ -49,6 +49,8 @@ class Factors:
         loadings: Gives the first k right singular vectors, (n_features, k).
         complete: Whether the spectrum ends at the noise, not at what could be computed.
         reach: The basis is as good as double precision down to this size relative to the largest.
+        rest: Gives orthonormal columns that complete the basis, (n_samples, n_samples - k), where
+            the factorisation found these too.
     """
 
     spectrum: Array
@@ -57,6 +59,7 @@ class Factors:
     loadings: Callable[[int], Array]
     complete: bool = True
     reach: float = 0.0
+    rest: Callable[[int], Array] | None = None
 
     def serve(self, k: int) -> bool:
         """Whether they are right for the first k directions; for all, if there are no more."""
@@ -127,6 +130,7 @@ def by_svd(x: Array, *, eps: float, rtol: float | None = None, denoised: bool = 
         # Copies, for a view would keep the columns that were cut off alive.
         basis=lambda k: basis[:, :k].copy(),
         loadings=lambda k: loadings_h[:k].conj().T.copy(),
+        rest=(lambda k: basis[:, k:].copy()) if basis.shape[1] == len(x) else None,
     )
 
 
@@ -206,7 +210,10 @@ def _by_kernel(x: Array, eps: float, rtol: float | None, denoised: bool) -> Fact
     def basis(k: int) -> Array:
         return vectors[:, :k].copy()
 
-    return Factors(spectrum, gram.mean, basis, loadings, complete, GRAM_REACH)
+    def rest(k: int) -> Array:
+        return vectors[:, k:].copy()
+
+    return Factors(spectrum, gram.mean, basis, loadings, complete, GRAM_REACH, rest)
 
 
 def _floor(values: Array, noise: float, denoised: bool) -> float:

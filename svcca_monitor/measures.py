@@ -278,6 +278,7 @@ MEASURES: dict[str, Measure] = {
         symmetric=True,
         reference="Raghu et al. 2017, arXiv:1706.05806",
         chance=correlation_mean,
+        of_rests=crossed.mean_correlation_of_rests,
     ),
     "cca_r2": Measure(
         cca_r2,
@@ -287,6 +288,7 @@ MEASURES: dict[str, Measure] = {
         symmetric=True,
         reference="Kornblith et al. 2019, arXiv:1905.00414",
         chance=r2_mean,
+        of_rests=crossed.mean_squared_correlation_of_rests,
     ),
     "svcca": Measure(
         svcca,
@@ -296,6 +298,7 @@ MEASURES: dict[str, Measure] = {
         symmetric=True,
         reference="Raghu et al. 2017, arXiv:1706.05806",
         chance=correlation_mean,
+        of_rests=crossed.mean_correlation_of_rests,
     ),
     "pwcca": Measure(
         pwcca,

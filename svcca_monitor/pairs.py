@@ -66,6 +66,8 @@ class Sides:
                 mirrored=self.mirrored,
                 in_double=self.kind.in_double,
             )
+        if self.kind.of_rests and all(s.rest is not None for s in self.rows + self.columns):
+            return self._of_rests(self.kind.of_rests).grid()
         grid = np.full((len(self.rows), len(self.columns)), np.nan)
         at = [
             (i, j)
@@ -103,6 +105,12 @@ class Sides:
                 if self.mirrored:
                     grid[j, i] = value
         return grid
+
+    def _of_rests(self, formula: Callable[..., float]) -> Sides:
+        """The same grid by the smaller parts of the space, which the bases leave out."""
+        rows, columns = ([_complement(s) for s in side] for side in (self.rows, self.columns))
+        kind = replace(self.kind, of_cross=formula, of_rests=None)
+        return replace(self, kind=kind, rows=rows, columns=columns)
 
     def _rounded(self, layers: list[Subspace]) -> list[Array]:
         """Bases in the precision that the cross products need."""
@@ -155,7 +163,10 @@ class Sides:
         def grid(order: Array) -> Array:
             left = rows_side_by_side[order]
             bases = (left[:, a:b] for a, b in pairwise(ends))
-            rows = [replace(s, basis=basis) for s, basis in zip(self.rows, bases, strict=True)]
+            rows = [
+                replace(s, basis=basis, rest=None)
+                for s, basis in zip(self.rows, bases, strict=True)
+            ]
             return replace(self, rows=rows, mirrored=False, stack=columns).grid()
 
         return self._each(grid, orders)
@@ -268,6 +279,12 @@ def rescaled(values: Array, chance: Array) -> Array:
     """Values with chance at 0 and identity at 1; nan where chance is 1, and nothing can be told."""
     room = 1 - chance
     return 1 - (1 - values) / np.where(room > ROUNDING, room, np.nan)
+
+
+def _complement(s: Subspace) -> Subspace:
+    """The directions that a basis leaves out; none counts for more than another."""
+    assert s.rest is not None
+    return replace(s, basis=s.rest, singular_values=np.ones(s.rest.shape[1]), rest=None)
 
 
 def _ends(layers: list[Subspace]) -> Array:

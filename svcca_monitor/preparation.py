@@ -37,6 +37,7 @@ def cut_layers(
             rtol=rtol,
             loadings=kind.of_neurons,
             denoised=not kind.by_variance,
+            rest=kind.of_rests is not None,
             name=name,
             **kind.cuts(settings),
         )

@@ -39,6 +39,8 @@ class Subspace:
             a truncation left out, so that shares of variance stay shares of the whole.
         coarse: Whether the activations came in float32 or lower: products of bases of which both
             are so need no more.
+        rest: Orthonormal columns that complete the basis, shape (n_samples, n_samples - k), where
+            they were asked for and are fewer.
     """
 
     basis: Array
@@ -47,6 +49,7 @@ class Subspace:
     mean: Array
     spectrum: Array
     coarse: bool = False
+    rest: Array | None = None
 
     @classmethod
     def from_activations(
@@ -59,6 +62,7 @@ class Subspace:
         rtol: float | None = None,
         loadings: bool = True,
         denoised: bool = True,
+        rest: bool = False,
         name: str = "x",
     ) -> Subspace:
         """Centre and factorise activations in float64.
@@ -74,6 +78,7 @@ class Subspace:
                 `cca` need them, and for more features than samples they cost the most.
             denoised: Leave out directions that are no more than rounding, unless all are. Measures
                 in which directions count by their variance need no such decision.
+            rest: Keep the rest of the space too where it is the smaller part, see `rest` above.
             name: What to call `x` in an error.
 
         Raises:
@@ -104,6 +109,7 @@ class Subspace:
             mean=factors.mean,
             spectrum=factors.spectrum,
             coarse=eps >= SINGLE,
+            rest=factors.rest(k) if rest and factors.rest and 2 * k > len(matrix) else None,
         )
 
     @property
@@ -187,6 +193,7 @@ class Subspace:
             basis=self.basis[:, :k],
             singular_values=self.singular_values[:k],
             loadings=self.loadings[:, :k],
+            rest=None,
         )
 
     def resampled(self, rows: Array) -> Subspace:

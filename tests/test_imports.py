@@ -59,7 +59,10 @@ TABLE = {
     ),
     "spatial": ({"numpy"}, {"arguments", "parallel", "rounding"}),
     "batched": (NUMERIC, {"factors", "parallel", "subspace"}),
-    "fourier": (NUMERIC, {"batched", "canonical", "messages", "rounding", "spatial", "subspace"}),
+    "fourier": (
+        NUMERIC,
+        {"batched", "canonical", "messages", "parallel", "rounding", "spatial", "subspace"},
+    ),
     "inference": (NUMERIC, {"arguments", "subspace", "pairs", "preparation", "measures"}),
     "activations": ({"numpy"}, {"messages", "spatial"}),
     "structure": ({"numpy"}, set()),
