@@ -2,9 +2,11 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 import urllib.parse
+from importlib.metadata import requires
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +18,13 @@ from svcca_monitor import Run, learning_dynamics, pane
 from svcca_monitor.tensorboard import frames
 
 PREFIX = "/data/plugin/svcca"
+# What the package asks for beyond what TensorBoard brings along.
+OTHER_PACKAGES = [
+    {"pyyaml": "yaml"}.get(name, name.replace("-", "_"))
+    for requirement in requires("svcca-monitor")
+    if "extra ==" not in requirement
+    and (name := re.match(r"[\w-]+", requirement).group().lower()) not in ("tensorboard", "numpy")
+]
 
 
 @pytest.fixture(scope="module", params=["true", "false"])
@@ -200,13 +209,22 @@ def test_the_entry_point_adds_less_than_20_ms_and_loads_nothing_but_itself():
 def test_the_plugin_loads_where_only_tensorboard_is_installed():
     done = in_a_fresh_interpreter(
         "import sys\n"
-        "for name in 'keras tensorflow scipy safetensors xarray pydantic typer'.split():\n"
+        f"for name in {[*OTHER_PACKAGES, 'tensorflow', 'jax', 'torch', 'pandas', 'dask']}:\n"
         "    sys.modules[name] = None\n"
         "from tensorboard.plugins.base_plugin import TBContext\n"
         "from svcca_monitor.tensorboard.loader import SvccaLoader\n"
-        "print(sorted(SvccaLoader().load(TBContext()).get_plugin_apps()))"
+        "print(sorted(SvccaLoader().load(TBContext()).get_plugin_apps()))\n"
+        "import svcca_monitor\n"
+        "assert not hasattr(svcca_monitor, '__wrapped__')  # as inspect asks\n"
+        "try:\n"
+        "    svcca_monitor.Run\n"
+        "except ImportError as error:\n"
+        "    print(error)"
     )
-    assert done.stdout.strip() == "['/*', '/frames', '/index.js', '/tags']"
+    routes, told = done.stdout.splitlines()
+    assert routes == "['/*', '/frames', '/index.js', '/tags']"
+    assert told.startswith("svcca_monitor.Run needs more than the tab in TensorBoard does (")
+    assert told.endswith("): pip install svcca-monitor")
 
 
 def test_whatever_happens_in_it_tensorboard_goes_on():
