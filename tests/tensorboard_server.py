@@ -42,11 +42,11 @@ class Server:
 
 
 @contextmanager
-def serving(log_dir, *options):
-    """Starts a TensorBoard over `log_dir`, and ends it."""
+def serving(log_dir, *options, python=sys.executable):
+    """Starts a TensorBoard of some Python over `log_dir`, and ends it."""
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir)),
+            *(python, "-m", "tensorboard.main", "--logdir", str(log_dir)),
             *("--host", "127.0.0.1", "--port", "0", *options),
         ],
         stderr=subprocess.PIPE,

@@ -75,7 +75,7 @@ def point_at(frame, title, i, j, n, m):
     x, y, width, height = map(float, canvas.get_attribute("data-area").split())
     place = {"x": x + (j + 0.5) * width / m, "y": y + height - (i + 0.5) * height / n}
     canvas.hover(position=place)
-    return figure.locator(".readout").inner_text()
+    return figure.locator(".readout").text_content()
 
 
 def said(text, word="svcca"):
@@ -95,7 +95,7 @@ def test_the_numbers_under_the_cursor_are_those_of_the_run(browser, server, logs
             assert text.startswith(f"{run.layers[i]} × {run.layers[j]}: ")
             assert said(text) == pytest.approx(float(end[i, j]), abs=1e-3)
             assert said(text, "chance") == pytest.approx(float(end["chance"][i, j]), abs=1e-3)
-            assert frame.locator(".tip").inner_text() == text
+            assert frame.locator(".tip").text_content() == text
         for reference in ("final", "previous", "initial"):
             frame.get_by_label("Curves against").select_option(reference)
             page.wait_for_timeout(200)
@@ -162,6 +162,18 @@ def test_one_slider_moves_every_pane_and_play_runs_to_the_end(browser, server, l
         assert time.inner_text() == "epoch 5 of 6"
 
 
+def test_play_stops_while_another_tab_is_looked_at(browser, server):
+    with tab(browser, server, ONE) as (page, frame):
+        frame.get_by_label("Epoch", exact=True).press("Home")
+        frame.get_by_role("button", name="Play").click()
+        frame.locator("output.time", has_text="epoch 1 of 6").wait_for()
+        page.evaluate("location.hash = '#images'")
+        page.wait_for_timeout(2500)
+        page.evaluate("location.hash = '#svcca'")
+        frame.get_by_role("button", name="Play").wait_for()
+        assert frame.locator("output.time").inner_text() in ("epoch 1 of 6", "epoch 2 of 6")
+
+
 def test_two_runs_stand_side_by_side_and_their_difference_beside_them(browser, server, logs):
     run = Run(logs / "whole")
     n = len(run.layers)
@@ -171,8 +183,8 @@ def test_two_runs_stand_side_by_side_and_their_difference_beside_them(browser, s
         first, second = (frame.locator("main section").nth(k) for k in range(2))
         text = point_at(first, "Pane", 3, 8, n, n)
         assert said(text) == pytest.approx(float(pane(run, 2, 2)[3, 8]), abs=1e-3)
-        assert chart(second, "Pane").locator(".readout").inner_text() == text
-        difference = chart(frame, "Difference").locator(".readout").inner_text()
+        assert chart(second, "Pane").locator(".readout").text_content() == text
+        difference = chart(frame, "Difference").locator(".readout").text_content()
         assert difference == f"{run.layers[3]} × {run.layers[8]}: 0.000"
         assert "training has not finished" in second.locator(".note").inner_text()
         search = frame.get_by_label("Filter runs")
@@ -250,7 +262,7 @@ def test_it_works_with_the_keyboard_alone_and_everything_has_a_name(browser, ser
         figure.locator("canvas").nth(1).focus()
         for key in ("ArrowUp", "ArrowUp", "ArrowRight"):
             page.keyboard.press(key)
-        text = figure.locator(".readout").inner_text()
+        text = figure.locator(".readout").text_content()
         assert text.startswith(f"{run.layers[1]} × {run.layers[1]}: ")
         page.keyboard.press("Enter")
         page.wait_for_timeout(200)
@@ -287,7 +299,7 @@ def test_grey_cells_of_a_trajectory_are_explained(browser, tmp_path):
     with serving(tmp_path) as server:
         until(lambda: server.ask("svcca/tags"))
         with tab(browser, server) as (_, frame):
-            assert chart(frame, "Trajectory").locator(".readout").inner_text() == why
+            assert chart(frame, "Trajectory").locator(".readout").text_content() == why
             text = point_at(frame, "Trajectory", 3, 0, 4, 4)
             assert text == f"high, epoch 3 × epoch 0: {why}"
             assert said(point_at(frame, "Trajectory", 3, 2, 4, 4)) == pytest.approx(0.7)
@@ -339,6 +351,14 @@ def test_chance_levels_are_those_of_the_package(browser, server):
     for (measure, n, p, q), value in zip(cases, found, strict=True):
         known = chance_level(measure, n_samples=n, dims_x=p, dims_y=q)
         assert value == pytest.approx(known, abs=1e-5), (measure, n, p, q)
+
+
+def test_a_reload_of_the_page_around_it_is_followed_at_once(browser, server):
+    with tab(browser, server, ONE) as (page, _):
+        with page.expect_request("**/plugin/svcca/tags", timeout=10000):
+            pass  # what it asks for by itself, every five seconds
+        with page.expect_request("**/plugin/svcca/tags", timeout=3000):
+            page.get_by_role("button", name="Reload data").click()
 
 
 def test_new_epochs_appear_while_a_process_trains(browser, tmp_path):

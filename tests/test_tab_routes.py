@@ -12,10 +12,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from tab_frames import decode
+from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.util import tensor_util
 from tensorboard_server import serving, until
 
 from svcca_monitor import Run, learning_dynamics, pane
 from svcca_monitor.tensorboard import frames
+from svcca_monitor.tensorboard.events import EventWriter
 
 PREFIX = "/data/plugin/svcca"
 # What the package asks for beyond what TensorBoard brings along.
@@ -151,6 +155,72 @@ def test_nothing_that_is_asked_makes_the_server_fail(server):
         status, _, body = server.open(f"{PREFIX}{route}?{urllib.parse.urlencode(query)}")
         assert status in (200, 400, 404), (route, query, status, body)
     assert not [line for line in server.log if "Traceback" in line]
+
+
+GOOD = {"version": 1, "measure": "svcca", "layers": ["a", "b"], "n_samples": 10}
+SHAPELESS = tensor_pb2.TensorProto(
+    dtype=types_pb2.DT_FLOAT,
+    tensor_shape=tensor_shape_pb2.TensorShapeProto(
+        dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=10**6)] * 2  # four terabytes of one number
+    ),
+    float_val=[1.0],
+)
+
+
+def event(tensor, content, tag="svcca/layers"):
+    """A summary of the plugin, whatever its tensor and its content are."""
+    metadata = SummaryMetadata(
+        data_class=summary_pb2.DATA_CLASS_TENSOR,
+        plugin_data=SummaryMetadata.PluginData(
+            plugin_name="svcca",
+            content=content if isinstance(content, bytes) else json.dumps(content).encode(),
+        ),
+    )
+    return Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
+
+
+def numbers(values):
+    return tensor_util.make_tensor_proto(np.asarray(values, np.float32))
+
+
+def test_event_files_of_anybody_get_a_sentence_and_others_are_shown(tmp_path):
+    unreadable = {
+        "text": tensor_util.make_tensor_proto(np.array([b"x", b"y"])),
+        "cube": numbers(np.zeros((2, 2, 2))),
+        "empty": numbers(np.zeros((0, 0))),
+        "terabytes": SHAPELESS,
+        "nothing": tensor_pb2.TensorProto(),
+    }
+    runs = {name: (tensor, GOOD) for name, tensor in unreadable.items()}
+    runs["good"] = (numbers(np.eye(2)), GOOD)
+    runs["nan"] = (numbers(np.eye(2)), {**GOOD, "n_samples": float("nan")})
+    runs["names"] = (numbers(np.eye(2)), {**GOOD, "layers": [None, {}]})
+    runs["deep"] = (numbers(np.eye(2)), b"[" * 100_000)
+    for name, (tensor, content) in runs.items():
+        EventWriter(tmp_path / name).add(0, [event(tensor, content)])
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise/events.out.tfevents.1").write_bytes(random.Random(0).randbytes(4000))
+    with serving(tmp_path) as server:
+        until(lambda: "good" in server.ask("svcca/tags"))
+        status, _, body = server.open(f"{PREFIX}/tags")
+        assert status == 200
+
+        def refused(constant):
+            raise AssertionError(f"browsers read no {constant}")
+
+        described = json.loads(body, parse_constant=refused)
+        assert set(described) == {*unreadable, "good", "nan"}
+        assert described["nan"]["n_samples"] is None
+        for run in described:
+            query = urllib.parse.urlencode({"run": run, "tag": "svcca/layers"})
+            status, _, body = server.open(f"{PREFIX}/frames?{query}")
+            if run in unreadable:
+                assert status == 422, run
+                assert f"of run '{run}' does not hold matrices of numbers" in body.decode()
+            else:
+                assert status == 200
+                np.testing.assert_array_equal(decode(body)[0][0], np.eye(2))
+        assert not [line for line in server.log if "Traceback" in line]
 
 
 def test_a_frame_that_is_not_symmetric_travels_whole_and_nan_is_equal_to_nan():

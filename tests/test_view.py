@@ -127,7 +127,7 @@ def test_a_step_by_keyboard_says_the_number_to_screen_readers(browser, url):
             figure.locator("canvas[tabindex]").focus()
             page.keyboard.press("ArrowUp")
             readout = figure.locator("[aria-live=polite]")
-            assert "svcca" in readout.inner_text(), title
+            assert "svcca" in readout.text_content(), title
 
 
 def figure_of(page, title):
@@ -205,7 +205,7 @@ def test_the_difference_is_the_first_run_minus_the_second(browser, url, runs):
         figure.locator("canvas[tabindex]").focus()
         page.keyboard.press("ArrowUp")
         page.keyboard.press("ArrowRight")
-        text = figure.locator(".readout").inner_text().replace("−", "-")
+        text = figure.locator(".readout").text_content().replace("−", "-")
         assert text.startswith("a × b: ")
         expected = float(first[0, 1] - second[0, 1])
         assert float(text.removeprefix("a × b: ")) == pytest.approx(expected, abs=1e-3)
@@ -219,7 +219,7 @@ def test_a_trajectory_with_chance_as_zero_is_that_of_the_run(browser, url, runs)
         figure.locator("canvas[tabindex]").focus()
         for key in ("ArrowUp", "ArrowUp", "ArrowUp", "ArrowRight"):
             page.keyboard.press(key)
-        text = figure.locator(".readout").inner_text().replace("−", "-")
+        text = figure.locator(".readout").text_content().replace("−", "-")
         assert text.startswith("b, epoch 2 × epoch 1: ")
         adjusted = float(text.rpartition("adjusted ")[2])
         assert adjusted == pytest.approx(float(past[2, 1]), abs=1e-3)

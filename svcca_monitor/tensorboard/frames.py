@@ -23,7 +23,7 @@ def encode(steps: Sequence[int], frames: Sequence[np.ndarray], *, rest: int = 0)
         rest: How many later frames are left out of this answer.
 
     Raises:
-        ValueError: If a frame has more than two dimensions.
+        ValueError: If a frame has more than two dimensions, or is empty.
     """
     matrices = [_matrix(frame) for frame in frames]
     triangle = bool(matrices) and all(map(_symmetric, matrices))
@@ -38,12 +38,13 @@ def encode(steps: Sequence[int], frames: Sequence[np.ndarray], *, rest: int = 0)
     if triangle:
         upper = {len(matrix): np.triu_indices(len(matrix)) for matrix in matrices}
         matrices = [matrix[upper[len(matrix)]] for matrix in matrices]
-    return b"".join([line, *(matrix.tobytes() for matrix in matrices)])
+    # Of the numbers as they are: copies of a hundred layers at 500 epochs would be 50 MB.
+    return b"".join([line, *map(np.ascontiguousarray, matrices)])
 
 
 def _matrix(frame: np.ndarray) -> np.ndarray:
     matrix = np.asarray(frame, dtype="<f4")
-    if matrix.ndim > 2:
+    if matrix.ndim > 2 or not matrix.size:
         raise ValueError(f"A frame is a matrix. Received an array of shape {matrix.shape}.")
     return matrix.reshape(len(matrix) if matrix.ndim else 1, -1)
 

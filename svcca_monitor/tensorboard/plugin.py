@@ -12,7 +12,9 @@ Routes, below `data/plugin/svcca/` and by GET alone:
 `/index.js` and the other files of `static/`
     The page. Nothing else is served.
 
-What is asked wrongly gets a 4xx with a sentence, as plain text.
+What is asked wrongly gets a 4xx with a sentence, as plain text: 400 for a parameter that is missing
+or no number, 404 for a run, a tag or a path that is not there, 405 for all but GET and HEAD, 422
+for a tag whose event file holds no matrices of numbers.
 """
 
 from __future__ import annotations
@@ -106,6 +108,20 @@ class SvccaPlugin(TBPlugin):
             raise RequestError(
                 404, f"Run {run!r} has no tag {tag!r}. It has: {_list(series[run])}."
             )
+        try:
+            body = self._encoded(request, run, tag, since, limit)
+        except Exception as error:
+            # Event files are of anybody: strings for numbers, shapes of terabytes, half a tensor.
+            raise RequestError(
+                422,
+                f"Tag {tag!r} of run {run!r} does not hold matrices of numbers "
+                f"({type(error).__name__}: {error}). Its event file is damaged or another's.",
+            ) from error
+        return body, "application/octet-stream"
+
+    def _encoded(
+        self, request: wrappers.Request, run: str, tag: str, since: int, limit: int
+    ) -> bytes:
         data = self._provider.read_tensors(
             plugin_util.context(request.environ),
             experiment_id=plugin_util.experiment_id(request.environ),
@@ -118,8 +134,7 @@ class SvccaPlugin(TBPlugin):
         later = sorted(step for step in by_step if step > since)
         steps = later[:limit]
         matrices = [np.asarray(by_step[step].numpy, dtype="<f4") for step in steps]
-        body = frames.encode(steps, matrices, rest=len(later) - len(steps))
-        return body, "application/octet-stream"
+        return frames.encode(steps, matrices, rest=len(later) - len(steps))
 
     def _static(self, request: wrappers.Request) -> Answer:
         name = "/" + request.path.rpartition(f"/plugin/{PLUGIN_NAME}/")[2]
@@ -168,7 +183,7 @@ def _description(series: Mapping[str, Any]) -> dict[str, Any] | None:
     for tag, entry in series.items():
         try:
             read = json.loads(entry.plugin_content)
-            known = read["version"] == VERSION and isinstance(read["layers"], list)
+            known = read["version"] == VERSION and _all_text(read["layers"])
         except (ValueError, KeyError, TypeError, RecursionError):
             continue  # of another writer
         if known:
@@ -179,9 +194,14 @@ def _description(series: Mapping[str, Any]) -> dict[str, Any] | None:
         "tags": tags,
         "times": times,
         "measure": str(content.get("measure", "")),
-        "layers": [str(name) for name in content["layers"]],
-        "n_samples": content.get("n_samples"),
+        "layers": content["layers"],
+        # JSON of Python takes NaN and Infinity, that of browsers does not.
+        "n_samples": samples if type(samples := content.get("n_samples")) is int else None,
     }
+
+
+def _all_text(names: Any) -> bool:
+    return isinstance(names, list) and all(isinstance(name, str) for name in names)
 
 
 def _given(request: wrappers.Request, key: str) -> str:

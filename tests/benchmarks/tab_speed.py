@@ -1,9 +1,11 @@
 """How fast the tab is: a hundred layers, five hundred epochs, in headless Chromium.
 
-    python tests/benchmarks/tab_speed.py [--layers 100] [--epochs 500]
+    python tests/benchmarks/tab_speed.py [--layers 100] [--epochs 500] [--python PATH]
 
 Prints the time from opening the tab to the first pane, the script time of a frame while the slider
-moves through every epoch, and the memory of TensorBoard's processes.
+moves through every epoch, and the memory of TensorBoard's processes. TensorBoard loads TensorFlow
+where it is installed, and that takes most of its memory: `--python` runs the TensorBoard of another
+environment, with svcca-monitor and without TensorFlow.
 """
 
 import argparse
@@ -89,12 +91,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--layers", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=500)
+    parser.add_argument("--python", default=sys.executable, help="runs TensorBoard")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), given.layers, given.epochs)
-        with serving(folder) as server, chromium() as browser:
+        with serving(folder, python=given.python) as server, chromium() as browser:
             until(lambda: "svcca/final" in str(server.ask("svcca/tags")))
-            # TensorBoard loads TensorFlow where it is installed: what counts is what the tab adds.
             before = memory(server.process)
             url = f"{server.url}/data/plugin_entry.html?name=svcca"
             with page_of(browser, url) as page:

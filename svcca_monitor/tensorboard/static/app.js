@@ -2,22 +2,29 @@
 //
 // A source gives data: list() -> {run: description}, frames(run, tag, since) -> ArrayBuffer, and
 // maybe facts(run) -> [[term, text], …]. A host is where the page stands: read() and write(state) for
-// deep links, theme(), onTheme(f), onReload(f), onLink(f).
+// deep links, visible(), theme(), onTheme(f), onReload(f), onLink(f).
 
 import { make } from "./chart.js";
 import { Controls } from "./controls.js";
 import { Difference } from "./difference.js";
 import { decodeFrames } from "./frames.js";
-import { Run, TAGS } from "./run.js";
+import { Run } from "./run.js";
 import { RunView } from "./runview.js";
 import { factList } from "./table.js";
 
 const POLL = 5000;
+const AWAY = 1500;
 const MOST_AT_FIRST = 2;
 const START = {
   runs: null, filter: "", epoch: null, mode: "end", reference: "final", adjusted: false,
   layer: "", pins: [], first: "", second: "",
 };
+
+/** Wait for all of them to their end: the next look must not add to what this one still adds to. */
+async function all(promises) {
+  const failed = (await Promise.allSettled(promises)).find(({ reason }) => reason);
+  if (failed) throw failed.reason;
+}
 
 export class App {
   constructor(root, source, host) {
@@ -41,41 +48,50 @@ export class App {
   }
 
   visible() {
-    return !document.hidden && this.root.clientWidth > 0;
+    return !document.hidden && this.root.clientWidth > 0 && this.host.visible();
   }
 
   /** Look for runs and for steps that are new; one look at a time. */
   async load() {
+    // A run that is chosen meanwhile needs one more.
+    this.again = this.loading;
     if (this.loading) return;
     this.loading = true;
     try {
       this.listed = await this.source.list();
-      await Promise.all(this.chosen().map((name) => this.loadRun(name)));
+      await all(this.chosen().map((name) => this.loadRun(name)));
       this.failed = "";
     } catch (error) {
-      this.failed = `The data could not be read: ${error.message}`;
+      this.failed = error.message;
     }
     this.loading = false;
     this.draw();
+    if (this.again) this.load();
   }
 
   async loadRun(name) {
     const description = this.listed[name];
     const view = this.viewOf(name);
+    view.run.describe(description);
+    // What a first picture needs, at once; then the large ones, which TensorBoard has to hold, singly.
+    await all(["layers", "epoch", "dims"].map((tag) => this.loadTag(view, tag, description)));
+    this.draw();
+    await this.loadTag(view, "final", description);
+    this.draw();
+    await this.loadTag(view, "history", description);
+  }
+
+  async loadTag(view, tag, { tags, times }) {
     const { run } = view;
-    run.describe(description);
-    for (const tag of TAGS) {
-      const last = description.tags[`svcca/${tag}`];
-      const had = run.frames[tag].at(-1)?.step ?? -1;
-      const time = description.times?.[`svcca/${tag}`];
-      if (last === undefined || (last === had && (tag !== "final" || time === view.finalTime))) continue;
-      // The comparison with the end is written anew when training goes on; a run may start again.
-      const replace = tag === "final" || last < had;
-      if (tag === "final") view.finalTime = time;
-      const buffer = await this.source.frames(name, `svcca/${tag}`, replace ? -1 : had);
-      run.add(tag, decodeFrames(buffer).frames, replace);
-      if (tag === "dims" || tag === "final") this.draw();
-    }
+    const last = tags[`svcca/${tag}`];
+    const had = run.frames[tag].at(-1)?.step ?? -1;
+    const time = times?.[`svcca/${tag}`];
+    if (last === undefined || (last === had && (tag !== "final" || time === view.finalTime))) return;
+    // The comparison with the end is written anew when training goes on; a run may start again.
+    const replace = tag === "final" || last < had;
+    const buffer = await this.source.frames(run.name, `svcca/${tag}`, replace ? -1 : had);
+    run.add(tag, decodeFrames(buffer).frames, replace);
+    if (tag === "final") view.finalTime = time;
   }
 
   viewOf(name) {
@@ -151,13 +167,17 @@ export class App {
     const epochs = this.epochs();
     if (this.playing && this.index(epochs) === epochs.length - 1) this.seek(0);
     this.due = 0;
+    this.played = NaN;
     if (this.playing) requestAnimationFrame((time) => this.tick(time));
     this.draw();
   }
 
   tick(time) {
     if (!this.playing) return;
-    if (!this.visible()) {
+    // A page that is hidden has no frames: it is seen when it comes back.
+    const hidden = !this.visible() || time - this.played > AWAY;
+    this.played = time;
+    if (hidden) {
       this.togglePlay();
       return;
     }
@@ -178,17 +198,27 @@ export class App {
     this.change({ pins: pins.some(same) ? pins.filter((pin) => !same(pin)) : [...pins, pair] });
   }
 
+  /** Mark what a pointer, or else the keyboard, is at in a chart; null for nothing. */
   hover(target, chart, event) {
     this.hovered = target;
+    this.spoken = target && chart;
     for (const view of this.shown()) view.mark(target);
     this.difference.mark(target, this.state.pins);
-    this.tip.hidden = !target || !event;
-    if (this.tip.hidden) return;
-    this.tip.textContent = chart.readout.textContent;
-    const right = event.clientX > window.innerWidth / 2;
-    this.tip.style.left = right ? "" : `${event.clientX + 14}px`;
-    this.tip.style.right = right ? `${window.innerWidth - event.clientX + 14}px` : "";
-    this.tip.style.top = `${Math.min(event.clientY + 14, window.innerHeight - 40)}px`;
+    this.tell();
+    if (!target) return;
+    const [x, y] = event ? [event.clientX, event.clientY] : chart.spot();
+    const right = x > window.innerWidth / 2;
+    this.tip.style.left = right ? "" : `${x + 14}px`;
+    this.tip.style.right = right ? `${window.innerWidth - x + 14}px` : "";
+    this.tip.style.top = `${Math.min(y + 14, window.innerHeight - this.tip.offsetHeight - 4)}px`;
+  }
+
+  /** What the chart says, beside the pointer: also when time goes on under it. */
+  tell() {
+    const text = this.spoken?.readout.textContent;
+    this.tip.hidden = !text;
+    if (!text || this.tip.textContent === text) return;
+    this.tip.replaceChildren(...Array.from(this.spoken.readout.children, (part) => part.cloneNode(true)));
   }
 
   key(event) {
@@ -201,6 +231,7 @@ export class App {
     const go = { ",": at - 1, ".": at + 1, Home: 0, End: Infinity }[event.key];
     if (event.key === " " && pressed) return;
     if (event.key === " ") this.togglePlay();
+    else if (event.key === "Escape") this.hover(null);
     else if (go !== undefined) this.seek(go);
     else return;
     event.preventDefault();
@@ -231,17 +262,21 @@ export class App {
       this.main.replaceChildren(...elements);
     }
     this.main.style.setProperty("--runs", String(Math.max(1, views.length)));
-    this.message.textContent = this.failed || (views.length ? "" : this.empty());
+    const trouble = this.failed && `The data could not be read: ${this.failed}`;
+    this.message.textContent = trouble || (views.length ? "" : this.empty());
     this.message.hidden = !this.message.textContent;
+    if (this.spoken && !this.spoken.element.isConnected) this.hovered = this.spoken = null;
     for (const view of views) view.update(this.state, theme);
     this.difference.update(views, this.state, theme);
-    if (this.hovered) for (const view of views) view.mark(this.hovered);
     this.difference.mark(this.hovered, this.state.pins);
+    this.tell();
   }
 
   empty() {
     if (this.loading) return "Loading…";
-    if (!Object.keys(this.listed).length) return "No run with SVCCA data yet.";
+    if (!Object.keys(this.listed).length) {
+      return "No run with SVCCA data yet: train with SVCCAMonitor and a log_dir below TensorBoard's --logdir.";
+    }
     return "No run is chosen.";
   }
 }

@@ -5,13 +5,21 @@ const known = new Map();
 
 /** Mean similarity of independent layers; NaN where there is no closed form. */
 export function chanceLevel(measure, n, p, q) {
+  return chanceLevels(measure, n, p)(q);
+}
+
+/** The same for one p and any q: asked for each two sizes of layers in every frame. */
+export function chanceLevels(measure, n, p) {
   const form = FORMS[measure];
-  if (!form || !(n > 1) || !(p > 0) || !(q > 0)) return NaN;
-  if (p > q) return chanceLevel(measure, n, q, p);
-  // Asked for every cell of every frame: numbers as keys are ten times as fast as text.
-  const levels = within(within(within(known, measure), n), p);
-  if (!levels.has(q)) levels.set(q, form(n, p, q));
-  return levels.get(q);
+  if (!form || !(n > 1) || !(p > 0)) return () => NaN;
+  const level = (q) => (q > 0 ? form(n, Math.min(p, q), Math.max(p, q)) : NaN);
+  if (form !== correlationMean) return level;
+  // An integral, of whole numbers: worth keeping, and not many.
+  const levels = within(within(known, n), p);
+  return (q) => {
+    if (!levels.has(q)) levels.set(q, level(q));
+    return levels.get(q);
+  };
 }
 
 function within(map, key) {

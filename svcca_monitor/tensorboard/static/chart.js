@@ -18,16 +18,18 @@ export function make(tag, properties = {}, ...children) {
 
 export class Chart {
   /**
-   * title: shown above; file: name of exports; help: said to screen readers;
+   * title: shown above; owner: whose it is, for names of files; help: said to screen readers;
    * aspect: height over width of the picture.
    */
-  constructor({ title, file, help, aspect = 1, small = false }) {
-    Object.assign(this, { title, file, help, aspect });
+  constructor({ title, owner, help, aspect = 1, small = false }) {
+    Object.assign(this, { title, owner, help, aspect });
     this.base = make("canvas", { "aria-hidden": "true" });
     // No mere picture: screen readers hand the arrow keys on to it.
     this.over = make("canvas", { tabIndex: 0, role: "application", "aria-label": `${title}. ${help}` });
-    this.heading = make("h3", {}, title);
-    this.readout = make("p", { className: "readout", "aria-live": "polite" }, " ");
+    this.heading = make("h3", { title }, title);
+    // Only the chart that has the keyboard speaks: marks move in all of them.
+    this.readout = make("p", { className: "readout", "aria-live": "off", "aria-atomic": "true" },
+      make("span", { className: "name" }), make("span", {}));
     this.buttons = make("span", { className: "exports" });
     this.stage = make("div", { className: "stage" }, this.base, this.over);
     this.element = make(
@@ -42,7 +44,11 @@ export class Chart {
     this.over.addEventListener("pointermove", (event) => this.point(event, false));
     this.over.addEventListener("click", (event) => this.point(event, true));
     this.over.addEventListener("pointerleave", () => this.onHover?.(null));
-    this.over.addEventListener("blur", () => this.onHover?.(null));
+    this.over.addEventListener("focus", () => this.readout.setAttribute("aria-live", "polite"));
+    this.over.addEventListener("blur", () => {
+      this.readout.setAttribute("aria-live", "off");
+      this.onHover?.(null);
+    });
     this.over.addEventListener("keydown", (event) => this.key(event));
     // To ask for the width in every frame would lay the page out in every frame.
     new ResizeObserver(([entry]) => {
@@ -59,14 +65,24 @@ export class Chart {
     this.buttons.append(button);
   }
 
+  /** Name of exports, without an ending: also numbers alone must say of which epoch they are. */
+  get file() {
+    return `${this.owner} ${this.heading.textContent}`;
+  }
+
   retitle(title) {
     if (this.heading.textContent === title) return;
     this.heading.textContent = title;
+    this.heading.title = title;
     this.over.setAttribute("aria-label", `${title}. ${this.help}`);
   }
 
-  say(text) {
-    if (this.readout.textContent !== text) this.readout.textContent = text || " ";
+  /** What is under the mark: its name, which may be cut to a line, and its numbers, which may not. */
+  say(name, numbers = "") {
+    [name, numbers].forEach((text, k) => {
+      const part = this.readout.children[k];
+      if (part.textContent !== text) part.textContent = text;
+    });
   }
 
   /** Fit both canvases to the width at hand; true if that changed anything. */
@@ -80,15 +96,16 @@ export class Chart {
       canvas.height = Math.round(this.height * ratio);
       canvas.style.width = `${width}px`;
       canvas.style.height = `${this.height}px`;
+      const context = canvas.getContext("2d");
+      context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+      context.font = FONT;
     }
     return true;
   }
 
+  /** Where to draw, in pixels of the page: as resize() has set it up, which is not done in every frame. */
   context(canvas) {
-    const context = canvas.getContext("2d");
-    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
-    context.font = FONT;
-    return context;
+    return canvas.getContext("2d");
   }
 
   /** Colours of the page's theme, read once for every change of theme. */
@@ -107,14 +124,23 @@ export class Chart {
     const box = this.over.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
   }
+
+  onPage([x, y]) {
+    const box = this.over.getBoundingClientRect();
+    return [x + box.left, y + box.top];
+  }
 }
 
-/** Text no wider than a limit, with an ellipsis where something was cut. */
+/** Text no wider than a limit. The middle of a longer one is left out: paths differ at both ends. */
 export function fitted(context, text, limit) {
-  if (context.measureText(text).width <= limit) return text;
-  let end = text.length;
-  while (end > 1 && context.measureText(`${text.slice(0, end)}…`).width > limit) end--;
-  return `${text.slice(0, end)}…`;
+  const { width } = context.measureText(text);
+  if (width <= limit) return text;
+  const letters = Array.from(text);
+  const cut = (kept) =>
+    [...letters.slice(0, kept >> 1), "…", ...letters.slice(letters.length - kept + (kept >> 1))].join("");
+  let kept = Math.min(letters.length - 1, Math.ceil((letters.length * limit) / width) + 2);
+  while (kept > 1 && context.measureText(cut(kept)).width > limit) kept--;
+  return cut(kept);
 }
 
 /** Every how manieth of n labels fits. */

@@ -10,11 +10,13 @@ const VIK = [
   [221, 172, 146], [193, 112, 72], [147, 48, 20], [89, 0, 8],
 ];
 const PLASMA = [
-  [13, 8, 135], [84, 2, 163], [139, 10, 165], [185, 50, 137], [219, 92, 104], [244, 136, 73],
+  [13, 8, 135], [84, 2, 163], [139, 10, 165], [185, 50, 137], [210, 80, 113], [229, 107, 93],
 ];
 const PLASMA_ON_DARK = [
   [139, 100, 230], [190, 80, 200], [219, 92, 150], [240, 120, 110], [250, 165, 70], [245, 220, 60],
 ];
+/** Pins: each three times as bright, or as dark, as either background. */
+const PINS = ["#d95f02", "#1f8fd6", "#e7298a", "#1b9e77", "#a6761d", "#8a7fd6"];
 const STEPS = 512;
 export const UNKNOWN = [128, 128, 128];
 
@@ -48,6 +50,11 @@ export const DIFFERENCE = new Scale(VIK, -0.5, 0.5, ["−0.5", "0", "+0.5"]);
 export function depthColour(i, n, dark) {
   const [r, g, b] = mixed(dark ? PLASMA_ON_DARK : PLASMA, n > 1 ? i / (n - 1) : 0);
   return `rgb(${Math.round(r)},${Math.round(g)},${Math.round(b)})`;
+}
+
+/** Colour of the k-th pin. */
+export function pinColour(k) {
+  return PINS[k % PINS.length];
 }
 
 function mixed(anchors, share) {

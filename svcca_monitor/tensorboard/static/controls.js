@@ -1,6 +1,7 @@
 // The controls: one set for all runs.
 
 import { epochText, make } from "./chart.js";
+import { pinColour } from "./colours.js";
 
 const REFERENCES = [
   ["final", "the end"],
@@ -118,10 +119,11 @@ export class Controls {
     if (key === this.pinKey) return;
     this.pinKey = key;
     this.pins.replaceChildren(
-      ...pins.map((pin) => {
+      ...pins.map((pin, k) => {
         const name = `${pin.row} × ${pin.column}`;
         const button = make("button", { type: "button", className: "chip", title: `Unpin ${name}` });
         button.append(`${name} ✕`);
+        button.style.borderColor = pinColour(k);
         button.addEventListener("click", () => this.app.pin(pin));
         return button;
       }),

@@ -4,7 +4,7 @@ import { Chart, epochText, fitted } from "./chart.js";
 import { depthColour } from "./colours.js";
 
 export class Curves extends Chart {
-  /** data: {names, epochs, values: rows of numbers, settled: epochs, pinned: [{name, values}], key}. */
+  /** data: {names, epochs, values: rows of numbers, settled: epochs, pinned: [{name, values, colour}], key}. */
   show(data, theme) {
     const colours = this.palette(theme);
     const resized = this.resize();
@@ -22,8 +22,9 @@ export class Curves extends Chart {
       this.line(context, data.values[i], depthColour(i, data.names.length, this.dark), 1.5);
     });
     context.setLineDash([5, 3]);
-    for (const pin of data.pinned) this.line(context, pin.values, "#ff7f0e", 2);
+    for (const pin of data.pinned) this.line(context, pin.values, pin.colour, 2);
     context.setLineDash([]);
+    this.namePins(context, colours);
     data.settled.forEach((epoch, i) => this.dot(context, i, epoch, colours));
   }
 
@@ -46,7 +47,6 @@ export class Curves extends Chart {
     for (const epoch of this.ticks(width)) {
       context.fillText(epochText(epoch), this.x(epoch), y + height + 12);
     }
-    context.fillText("epoch", x + width / 4, this.height - 10);
     this.legend(context);
     context.save();
     context.translate(10, y + height / 2);
@@ -59,9 +59,12 @@ export class Curves extends Chart {
   legend(context) {
     const { names } = this.data;
     const y = this.height - 10;
+    const room = (this.area.width - 140) / 2;
+    context.textAlign = "left";
+    context.fillText("epoch", this.area.x, y);
     let x = this.area.x + this.area.width;
     context.textAlign = "right";
-    const last = fitted(context, names.at(-1), 70);
+    const last = fitted(context, names.at(-1), room);
     context.fillText(last, x, y);
     x -= context.measureText(last).width + 66;
     for (let k = 0; k < 60; k++) {
@@ -69,7 +72,7 @@ export class Curves extends Chart {
       context.fillRect(x + k, y - 4, 1.5, 8);
     }
     context.fillStyle = this.colours.text;
-    context.fillText(fitted(context, names[0], 70), x - 6, y);
+    context.fillText(fitted(context, names[0], room), x - 6, y);
     context.textAlign = "center";
   }
 
@@ -111,6 +114,29 @@ export class Curves extends Chart {
     context.stroke();
   }
 
+  /** The name of each pinned pair at the end of its curve, below the others that end there. */
+  namePins(context, { back, text }) {
+    const taken = [];
+    const end = this.area.x + this.area.width - 4;
+    context.textAlign = "right";
+    context.lineWidth = 3;
+    context.strokeStyle = back;
+    for (const { name, values, colour } of this.data.pinned) {
+      const last = values.findLast((value) => !Number.isNaN(value));
+      if (last === undefined) continue;
+      const by = last > 0.5 ? 1 : -1;
+      let at = this.y(last) + 9 * by;
+      while (taken.some((other) => Math.abs(other - at) < 12)) at += 12 * by;
+      taken.push(at);
+      const shown = fitted(context, name, this.area.width * 0.7);
+      context.strokeText(shown, end - 12, at);
+      context.fillStyle = text;
+      context.fillText(shown, end - 12, at);
+      context.fillStyle = colour;
+      context.fillRect(end - 8, at - 4, 8, 8);
+    }
+  }
+
   dot(context, i, epoch, colours) {
     const k = this.data.epochs.indexOf(epoch);
     if (k < 0 || Number.isNaN(this.data.values[i][k])) return;
@@ -138,6 +164,7 @@ export class Curves extends Chart {
     this.line(context, this.data.values[layer], depthColour(layer, this.data.names.length, this.dark), 3);
     if (Number.isFinite(chance)) {
       context.strokeStyle = this.colours.text;
+      context.lineWidth = 1;
       context.setLineDash([2, 3]);
       context.beginPath();
       context.moveTo(x, this.y(chance));
@@ -162,6 +189,12 @@ export class Curves extends Chart {
       if (away < least) [best, least] = [[i, k], away];
     });
     return best;
+  }
+
+  /** Where the cursor is, in pixels of the page. */
+  spot() {
+    const [i, k] = this.cursor;
+    return this.onPage([this.x(this.data.epochs[k]), this.y(this.data.values[i][k] || 0)]);
   }
 
   point(event, click) {

@@ -3,13 +3,14 @@
 import { epochText, make, number } from "./chart.js";
 import { DIFFERENCE } from "./colours.js";
 import { HeatMap } from "./heatmap.js";
+import { cellsOf, pinnedCells } from "./pins.js";
 
 export class Difference {
   constructor(app) {
     this.app = app;
     this.chart = new HeatMap({
       title: "Difference",
-      file: "difference",
+      owner: "two runs",
       help: "First run minus second run. Arrow keys move the mark, Enter pins its curve.",
       aspect: 0.92,
     });
@@ -85,10 +86,10 @@ export class Difference {
 
   mark(hover, pins) {
     if (this.element.hidden || !this.names || !this.value) return;
-    const at = (pair) => [this.names.indexOf(pair?.row), this.names.indexOf(pair?.column)];
-    const cell = Math.min(...at(hover)) >= 0 ? at(hover) : null;
-    this.chart.mark({ cell, pins: pins.map(at).filter((pin) => Math.min(...pin) >= 0) });
-    const text = cell ? `${hover.row} × ${hover.column}: ${number(this.value(...cell))}` : "";
-    this.chart.say(text);
+    const cellOf = cellsOf(this.names);
+    const cell = cellOf(hover);
+    this.chart.mark({ cell, pins: pinnedCells(pins, cellOf) });
+    if (!cell) return this.chart.say("");
+    return this.chart.say(`${hover.row} × ${hover.column}: `, number(this.value(...cell)));
   }
 }

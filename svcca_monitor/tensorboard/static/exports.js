@@ -36,11 +36,14 @@ export function toPng(chart) {
 }
 
 const CELL = 12;
+/** Longer names are cut in the middle; cells have them whole. */
+const LONGEST = 60;
 
 /** A heat map as SVG: a rectangle a cell, with its value as a title; names are text nodes. */
 export function toSvg(chart) {
   const { rows, columns, value, scale, rowTitle, columnTitle } = chart.data;
-  const longest = (names) => Math.max(...names.map((name) => name.length));
+  const short = (name) => (name.length > LONGEST ? `${name.slice(0, 29)}…${name.slice(-30)}` : name);
+  const longest = (names) => Math.max(...names.map((name) => short(name).length));
   const left = 30 + 6.2 * longest(rows);
   const [width, height] = [CELL * columns.length, CELL * rows.length];
   const top = 28;
@@ -54,7 +57,7 @@ export function toSvg(chart) {
   text(svg, chart.heading.textContent, { x: left, y: 16, "font-size": 13 });
   rows.forEach((row, i) => {
     const y = top + height - (i + 1) * CELL;
-    text(svg, row, { x: left - 4, y: y + 9, "text-anchor": "end" });
+    text(svg, short(row), { x: left - 4, y: y + 9, "text-anchor": "end" });
     columns.forEach((column, j) => {
       const cell = node("rect", { x: left + j * CELL, y, width: CELL, height: CELL });
       cell.setAttribute("fill", scale.css(value(i, j)));
@@ -66,7 +69,7 @@ export function toSvg(chart) {
   });
   columns.forEach((column, j) => {
     const place = `translate(${left + j * CELL + 9} ${top + height + 4}) rotate(-90)`;
-    text(svg, column, { transform: place, "text-anchor": "end" });
+    text(svg, short(column), { transform: place, "text-anchor": "end" });
   });
   const bottom = top + height + 22 + 6.2 * longest(columns);
   text(svg, columnTitle, { x: left + width / 2, y: bottom, "text-anchor": "middle" });

@@ -50,7 +50,8 @@ export class HeatMap extends Chart {
     const turned = data.columnKind !== "number";
     const left = Math.min(widest(data.rows), this.width * 0.26) + 24;
     const below = (turned ? Math.min(widest(data.columns), this.height * 0.24) : LABEL) + 26;
-    this.area = { x: left, y: 6, width: this.width - left - 52, height: this.height - below - 6 };
+    const right = widest(data.scale.labels) + 26;
+    this.area = { x: left, y: 6, width: this.width - left - right, height: this.height - below - 6 };
     const { x, y, width, height } = this.area;
     context.fillStyle = colours.text;
     context.textBaseline = "middle";
@@ -121,7 +122,10 @@ export class HeatMap extends Chart {
     context.drawImage(this.cells, x, y, width, height);
   }
 
-  /** Mark what the cursor of any chart is at: {cell: [i, j], column, pins, dots: [[i, j], …], level}. */
+  /**
+   * Mark what the cursor of any chart is at: {cell: [i, j], column, pins: [{cell, colour}, …],
+   * dots: [[i, j], …], level}.
+   */
   mark({ cell, column, pins = [], dots = [], level }) {
     if (!this.area || !this.data) return;
     const context = this.context(this.over);
@@ -130,11 +134,11 @@ export class HeatMap extends Chart {
     const [w, h] = [width / this.data.columns.length, height / this.data.rows.length];
     const left = (j) => x + j * w;
     const top = (i) => y + height - (i + 1) * h;
-    const outline = (i, j, colour) => {
-      context.lineWidth = 3;
-      context.strokeStyle = "#000a";
+    const outline = ([i, j], colour, around, wide) => {
+      context.lineWidth = 2 * wide;
+      context.strokeStyle = around;
       context.strokeRect(left(j), top(i), w, h);
-      context.lineWidth = 1.5;
+      context.lineWidth = wide;
       context.strokeStyle = colour;
       context.strokeRect(left(j), top(i), w, h);
     };
@@ -153,8 +157,8 @@ export class HeatMap extends Chart {
       context.strokeStyle = "#000a";
       context.stroke();
     }
-    pins.forEach(([i, j]) => outline(i, j, "#ff7f0e"));
-    if (cell) outline(...cell, "#fff");
+    for (const pin of pins) outline(pin.cell, pin.colour, "#fffc", 2.5);
+    if (cell) outline(cell, "#fff", "#000a", 1.5);
     if (Number.isFinite(level) && !this.plain) this.markLevel(context, level);
   }
 
@@ -163,7 +167,7 @@ export class HeatMap extends Chart {
     const { x, y, width, height } = this.area;
     const { low, high } = this.data.scale;
     const at = y + height * (1 - (level - low) / (high - low));
-    context.fillStyle = "#ff7f0e";
+    context.fillStyle = this.colours.accent;
     context.fillRect(x + width + 6, at - 1, 17, 2);
   }
 
@@ -174,6 +178,16 @@ export class HeatMap extends Chart {
     const i = Math.floor(((y + height - py) / height) * this.data.rows.length);
     const inside = i >= 0 && j >= 0 && i < this.data.rows.length && j < this.data.columns.length;
     return inside ? [i, j] : null;
+  }
+
+  /** Where the cursor is, in pixels of the page. */
+  spot() {
+    const { x, y, width, height } = this.area;
+    const [i, j] = this.cursor;
+    return this.onPage([
+      x + ((j + 0.5) * width) / this.data.columns.length,
+      y + height - ((i + 0.5) * height) / this.data.rows.length,
+    ]);
   }
 
   point(event, click) {

@@ -36,6 +36,12 @@ class Host {
     }, 300);
   }
 
+  /** TensorBoard hides what is in other tabs, and leaves it as wide and as lively as it was. */
+  visible() {
+    const frame = window.frameElement;
+    return !frame || window.parent.getComputedStyle(frame).visibility !== "hidden";
+  }
+
   theme() {
     return window.parent.document.body.classList.contains("dark-mode") ? "dark" : "light";
   }

@@ -38,6 +38,10 @@ class Alone {
     }, 300);
   }
 
+  visible() {
+    return true;
+  }
+
   theme() {
     return this.dark.matches ? "dark" : "light";
   }

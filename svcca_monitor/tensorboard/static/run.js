@@ -1,10 +1,10 @@
 // The data model: a run has tags, a tag has frames; what views show is worked out here.
 
-import { chanceLevel } from "./chance.js";
+import { chanceLevel, chanceLevels } from "./chance.js";
 
 /** A layer has settled from the epoch after which it never falls below this (settling.py). */
 export const CONVERGED = 0.9;
-export const TAGS = ["layers", "epoch", "dims", "final", "history"];
+const TAGS = ["layers", "epoch", "dims", "final", "history"];
 
 export class Run {
   constructor(name, description) {
@@ -173,7 +173,7 @@ export class Run {
     if (!rows || !columns) return table;
     const [p, q] = [rows, columns].map((dims) => places(n, (i) => dims.at(i, 0)));
     const levels = p.distinct.map((a) =>
-      Float32Array.from(q.distinct, (b) => chanceLevel(this.measure, this.samples, a, b)),
+      Float32Array.from(q.distinct, chanceLevels(this.measure, this.samples, a)),
     );
     for (let i = 0; i < n; i++) {
       const row = levels[p.place[i]];

@@ -1,42 +1,47 @@
 // The charts of one run, all at the same moment.
 
-import { epochText, make, number } from "./chart.js";
+import { epochText, make } from "./chart.js";
 import { ADJUSTED, SIMILARITY } from "./colours.js";
 import { Curves } from "./curves.js";
 import { HeatMap } from "./heatmap.js";
+import { markCharts } from "./marks.js";
+import { cellsOf, pinnedCells } from "./pins.js";
+import { rescaled } from "./run.js";
 import { settledTable } from "./table.js";
 
 /** The moments of Raghu et al. 2017, figure 4, as shares of training. */
 const MOMENTS = [0, 0.35, 0.75, 1];
 const MODES = { now: "at this epoch", end: "at the end" };
-/** Of a trajectory: a monitor compares with those earlier snapshots that its memory still holds. */
-const FORGOTTEN = "grey: not compared (no longer in memory, left out by sampling, or constant)";
 const KEYS = "Arrow keys move the mark, Enter";
 const PANE_HELP = `${KEYS} pins its curve.`;
+
+function counted(things, name) {
+  return `${things.length} ${name}${things.length === 1 ? "" : "s"}`;
+}
 
 export class RunView {
   constructor(run, app) {
     Object.assign(this, { run, app });
-    const file = (what) => `${run.name || "run"} ${what}`;
-    this.pane = new HeatMap({ title: "Pane", file: file("pane"), help: PANE_HELP, aspect: 0.9 });
+    const owner = run.name || "run";
+    this.pane = new HeatMap({ title: "Pane", owner, help: PANE_HELP, aspect: 0.9 });
     this.multiples = MOMENTS.map(
-      (share) => new HeatMap({ title: `${share * 100} %`, file: "", help: PANE_HELP, small: true }),
+      (share) => new HeatMap({ title: `${share * 100} %`, owner, help: PANE_HELP, small: true }),
     );
     this.heat = new HeatMap({
       title: "Convergence",
-      file: file("convergence"),
+      owner,
       help: `Layers by epochs. Dots: settled. ${KEYS} goes to its epoch and layer.`,
       aspect: 0.9,
     });
     this.curves = new Curves({
       title: "Curves",
-      file: file("curves"),
+      owner,
       help: `A curve a layer. Dots: settled. ${KEYS} goes to its epoch and layer.`,
       aspect: 0.9,
     });
     this.past = new HeatMap({
       title: "Trajectory",
-      file: file("trajectory"),
+      owner,
       help: `Epochs by epochs. ${KEYS} goes to its epoch.`,
       aspect: 0.9,
     });
@@ -48,6 +53,7 @@ export class RunView {
       { className: "run", "aria-label": `Run ${run.name}` },
       make("h2", {}, run.name || "run"),
       this.note,
+      make("h3", {}, "Panes over training"),
       make("div", { className: "multiples", role: "group", "aria-label": "Panes over training" },
         ...this.multiples.map((chart) => chart.element)),
       make("div", { className: "charts" },
@@ -102,7 +108,7 @@ export class RunView {
     this.curves.show(this.curveData, theme);
     this.past.retitle(`Trajectory of ${run.layers[this.layer]}`);
     this.past.show(this.pastData, theme);
-    this.mark(null);
+    this.mark(this.app.hovered);
   }
 
   showPanes(theme) {
@@ -124,18 +130,24 @@ export class RunView {
 
   showPane(chart, index, theme) {
     const { run, state } = this;
+    const key = `${run.version} ${index} ${this.mode} ${state.adjusted}`;
+    if (chart.data?.key === key) {
+      chart.show(chart.data, theme);
+      return chart.data.pane;
+    }
     const pane = run.pane(index, this.mode, state.adjusted);
     if (!pane) return null;
     chart.show(
       {
+        pane,
         rows: run.layers,
         columns: run.layers,
         value: pane.value,
         scale: this.scale,
         rowTitle: "layers at this epoch",
         columnTitle: `layers ${MODES[this.mode]}`,
-        frameKey: `${this.mode} ${state.adjusted}`,
-        key: `${pane.step} ${pane.other} ${this.mode} ${state.adjusted} ${run.name}`,
+        frameKey: `${run.version} ${this.mode} ${state.adjusted}`,
+        key,
       },
       theme,
     );
@@ -147,7 +159,7 @@ export class RunView {
     const { run, state } = this;
     const chosen = run.layers.indexOf(state.layer);
     this.layer = chosen < 0 ? run.layers.length - 1 : chosen;
-    const pins = state.pins.filter((p) => run.layers.includes(p.row) && run.layers.includes(p.column));
+    const pins = pinnedCells(state.pins, cellsOf(run.layers));
     const key = [run.version, state.reference, state.adjusted, this.mode, JSON.stringify(pins)].join(" ");
     if (key !== this.prepared) {
       this.prepared = key;
@@ -168,7 +180,11 @@ export class RunView {
         epochs: run.epochs,
         values,
         settled: state.reference === "final" ? this.settled.map((each) => each.epoch) : [],
-        pinned: pins.map((pin) => ({ name: `${pin.row} × ${pin.column}`, values: this.pinned(pin) })),
+        pinned: pins.map((pin) => ({
+          name: `${pin.row} × ${pin.column}`,
+          colour: pin.colour,
+          values: this.pinned(pin.cell),
+        })),
         valueTitle: `${run.measure}${state.adjusted ? " (chance = 0)" : ""}`,
         key,
       };
@@ -178,7 +194,8 @@ export class RunView {
       this.details.replaceChildren(this.details.firstChild, settledTable(run, this.settled));
     }
     const { layer } = this;
-    if (this.pastData?.key !== `${key} ${layer}`) this.forgotten = run.forgotten(layer);
+    if (this.pastData?.key === `${key} ${layer}`) return;
+    this.forgotten = run.forgotten(layer);
     this.pastData = {
       rows: run.epochs.map(epochText),
       columns: run.epochs.map(epochText),
@@ -195,107 +212,45 @@ export class RunView {
   pastAt(layer, k, l, adjusted) {
     const { run } = this;
     const raw = run.between(layer, k, l);
-    if (!adjusted) return raw;
-    const chance = run.chance(layer, run.steps[k], layer, run.steps[l]);
-    return chance < 1 ? (raw - chance) / (1 - chance) : NaN;
+    return adjusted ? rescaled(raw, run.chance(layer, run.steps[k], layer, run.steps[l])) : raw;
   }
 
-  pinned({ row, column }) {
+  pinned([i, j]) {
     const { run, state } = this;
-    const [i, j] = [run.layers.indexOf(row), run.layers.indexOf(column)];
-    return run.steps.map((_, k) => run.pane(k, this.mode, state.adjusted)?.value(i, j) ?? NaN);
+    return run.steps.map((_, k) => {
+      const pane = run.pane(k, this.mode, false);
+      const raw = pane ? pane.raw(i, j) : NaN;
+      return state.adjusted ? rescaled(raw, pane?.chance(i, j)) : raw;
+    });
   }
 
   referenceText() {
     const { reference } = this.state;
     if (reference === "final") return this.run.finished ? "the end" : "the latest snapshot";
     if (reference === "previous") return "the previous snapshot";
-    return reference === "initial" ? "the beginning" : `epoch ${reference}`;
+    if (reference === "initial") return "the beginning";
+    return `epoch ${epochText(this.run.epochs[this.run.indexAt(reference)])}`;
   }
 
   notes() {
     const { run } = this;
-    const notes = [`${run.layers.length} layers, ${run.steps.length} snapshots, ${run.measure}`];
+    const notes = [`${counted(run.layers, "layer")}, ${counted(run.steps, "snapshot")}, ${run.measure}`];
     if (run.missing) {
       notes.push(
         `${run.missing} steps are missing: TensorBoard keeps a sample. ` +
           "Start it with --samples_per_plugin svcca=5000 to see all of them",
       );
     }
-    if (!run.finished) notes.push("training has not finished: the end is the latest snapshot");
+    if (!run.finished) {
+      notes.push(
+        "training has not finished: panes are of layers now × layers now, curves end at the latest snapshot",
+      );
+    }
     return `${notes.join(" · ")}.`;
   }
 
   /** Mark in every chart what the cursor of one is at, and say its numbers. */
   mark(hover) {
-    const { run, state } = this;
-    if (!state) return;
-    const at = (name) => run.layers.indexOf(name);
-    const [i, j] = [at(hover?.row), at(hover?.column)];
-    const cell = i >= 0 && j >= 0 ? [i, j] : null;
-    const pins = state.pins.map((p) => [at(p.row), at(p.column)]).filter((p) => Math.min(...p) >= 0);
-    const panes = [[this.pane, this.current], ...this.multiples.map((c, m) => [c, this.multiplePanes[m]])];
-    for (const [chart, pane] of panes) {
-      const level = cell && pane ? pane.chance(...cell) : NaN;
-      chart.mark({ cell, pins, level: state.adjusted ? 0 : level });
-      chart.say(cell && pane ? this.pairText(cell, pane) : "");
-    }
-    this.markLayer(hover, i);
-    this.markPast(hover);
-  }
-
-  markLayer(hover, i) {
-    const { run } = this;
-    const k = hover?.epoch === undefined ? this.index : run.indexAt(hover.epoch);
-    const found = i >= 0 ? run.self(i, k, this.state.reference) : null;
-    if (found) found.chance = run.chance(i, run.steps[k], i, found.other);
-    const shown = hover?.kind === "layer" && i >= 0;
-    this.heat.mark({
-      cell: shown ? [i, k] : null,
-      column: this.index,
-      dots: this.dots,
-      level: this.state.adjusted ? 0 : found?.chance,
-    });
-    this.curves.mark({ layer: i, index: this.index, chance: this.state.adjusted ? 0 : found?.chance });
-    const text = found
-      ? `${run.layers[i]} at epoch ${epochText(run.epochs[k])}: ` +
-        `${this.valueText(this.heatData.value(i, k), found)}${this.settledText(i)}`
-      : "";
-    this.heat.say(text);
-    this.curves.say(text);
-  }
-
-  markPast(hover) {
-    const { run, layer } = this;
-    const cell = hover?.kind === "past" ? [run.indexAt(hover.epoch), run.indexAt(hover.other)] : null;
-    this.past.mark({ cell, column: this.index });
-    if (!cell) return this.past.say(this.forgotten ? FORGOTTEN : "");
-    const [k, l] = cell;
-    const chance = run.chance(layer, run.steps[k], layer, run.steps[l]);
-    const epochs = `epoch ${epochText(run.epochs[k])} × epoch ${epochText(run.epochs[l])}`;
-    const shown = this.pastAt(layer, k, l, this.state.adjusted);
-    if (Number.isNaN(run.between(layer, k, l))) {
-      return this.past.say(`${run.layers[layer]}, ${epochs}: ${FORGOTTEN}`);
-    }
-    return this.past.say(
-      `${run.layers[layer]}, ${epochs}: ${this.valueText(shown, { value: run.between(layer, k, l), chance })}`,
-    );
-  }
-
-  pairText([i, j], pane) {
-    const { run } = this;
-    const found = { value: pane.raw(i, j), chance: pane.chance(i, j) };
-    return `${run.layers[i]} × ${run.layers[j]}: ${this.valueText(pane.value(i, j), found)}`;
-  }
-
-  valueText(shown, { value, chance }) {
-    const { measure } = this.run;
-    const plain = `${measure} ${number(value)} · chance ${number(chance)}`;
-    return this.state.adjusted ? `${plain} · adjusted ${number(shown)}` : plain;
-  }
-
-  settledText(i) {
-    const { epoch } = this.settled[i];
-    return Number.isFinite(epoch) && this.run.finished ? ` · settled at epoch ${epochText(epoch)}` : "";
+    if (this.state) markCharts(this, hover);
   }
 }
