@@ -50,7 +50,7 @@ def url():
     """The static files, without a TensorBoard."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=STATIC)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/index.js"
+        yield f"http://127.0.0.1:{server.server_port}/"  # the list of the folder
         server.shutdown()
 
 
@@ -73,7 +73,7 @@ def test_a_run_that_cannot_be_read_is_told_and_others_are_shown(page):
     page.evaluate("asked.find(({run}) => run === 'good').answer()")
     page.get_by_text("The data could not be read: its file is damaged").wait_for()
     assert page.locator("main h2").all_inner_texts() == ["good"]
-    page.evaluate("asked.length = 0; app.load()")
+    page.evaluate("asked.length = 0; void app.load()")
     page.wait_for_function("asked.length === 1")
     page.evaluate("asked[0].answer()")
     page.locator("main h2", has_text="bad").wait_for()
@@ -83,7 +83,7 @@ def test_a_run_that_cannot_be_read_is_told_and_others_are_shown(page):
 def test_no_step_comes_twice_when_one_run_fails_while_another_loads(page):
     page.evaluate("asked.find(({run}) => run === 'bad').refuse('no')")
     page.wait_for_timeout(100)
-    page.evaluate("app.load()")
+    page.evaluate("void app.load()")
     page.wait_for_timeout(100)
     page.evaluate("asked.forEach(({answer}) => answer())")
     page.wait_for_timeout(200)
@@ -96,10 +96,10 @@ def test_no_step_comes_twice_when_one_run_fails_while_another_loads(page):
 def test_only_steps_that_are_new_are_asked_for(page):
     page.evaluate("asked.forEach(({answer}) => answer())")
     page.locator("main h2", has_text="good").wait_for()
-    page.evaluate("asked.length = 0; app.load()")
+    page.evaluate("asked.length = 0; void app.load()")
     page.wait_for_timeout(100)
     assert page.evaluate("asked.length") == 0
-    page.evaluate("window.step = 1; app.load()")
+    page.evaluate("window.step = 1; void app.load()")
     page.wait_for_function("asked.length === 2")
     assert page.evaluate("asked.map(({since}) => since)") == [0, 0]
     page.evaluate("asked.forEach(({answer}) => answer())")
@@ -110,11 +110,11 @@ def test_only_steps_that_are_new_are_asked_for(page):
 def test_a_run_that_started_again_replaces_what_it_was(page):
     page.evaluate("asked.forEach(({answer}) => answer())")
     page.locator("main h2", has_text="good").wait_for()
-    page.evaluate("asked.length = 0; window.step = 1; app.load()")
+    page.evaluate("asked.length = 0; window.step = 1; void app.load()")
     page.wait_for_function("asked.length === 2")
     page.evaluate("asked.forEach(({answer}) => answer())")
     page.locator("output.time", has_text="epoch 1 of 1").wait_for()
-    page.evaluate("asked.length = 0; window.step = 0; app.load()")
+    page.evaluate("asked.length = 0; window.step = 0; void app.load()")
     page.wait_for_function("asked.length === 2")
     assert page.evaluate("asked.map(({since}) => since)") == [-1, -1]
     page.evaluate("asked.forEach(({answer}) => answer())")
@@ -125,7 +125,7 @@ def test_a_run_that_started_again_replaces_what_it_was(page):
 def test_at_the_end_the_view_follows_what_is_still_to_come(page):
     page.evaluate("asked.forEach(({answer}) => answer())")
     page.locator("main h2", has_text="good").wait_for()
-    page.evaluate("asked.length = 0; window.step = 1; app.load()")
+    page.evaluate("asked.length = 0; window.step = 1; void app.load()")
     page.wait_for_function("asked.length === 2")
     page.evaluate("asked.forEach(({answer}) => answer())")
     page.locator("output.time", has_text="epoch 1 of 1").wait_for()
