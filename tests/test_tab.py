@@ -358,7 +358,7 @@ def test_a_reload_of_the_page_around_it_is_followed_at_once(browser, server):
         with page.expect_request("**/plugin/svcca/tags", timeout=10000):
             pass  # what it asks for by itself, every five seconds
         with page.expect_request("**/plugin/svcca/tags", timeout=3000):
-            page.get_by_role("button", name="Reload data").click()
+            page.locator("button.reload-button").click()
 
 
 def test_new_epochs_appear_while_a_process_trains(browser, tmp_path):
