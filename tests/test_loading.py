@@ -29,7 +29,7 @@ START = """async (frames) => {
     list: async () => ({bad: described(window.step), good: described(window.step)}),
     frames: (run, tag, since) => new Promise((answer, refuse) => window.asked.push({
       run, since, refuse: (why) => refuse(new Error(why)),
-      answer: () => answer(bytes(frames[since < 0 ? 0 : 1])),
+      answer: () => answer(bytes(frames[since < 0 ? window.restarted ?? 0 : 1])),
     })),
   };
   const host = {
@@ -57,7 +57,11 @@ def url():
 @pytest.fixture
 def page(url):
     """The view, which has asked for the first frames of two runs."""
-    encoded = [base64.b64encode(frames.encode([step], [np.eye(2)])).decode() for step in range(2)]
+    again = np.array([[1, 0.25], [0.25, 1]])
+    encoded = [
+        base64.b64encode(frames.encode([step], [matrix])).decode()
+        for step, matrix in ((0, np.eye(2)), (1, np.eye(2)), (0, again))
+    ]
     with chromium() as browser, page_of(browser, url) as page:
         page.evaluate(START, encoded)
         page.wait_for_function("asked.length === 2")
@@ -114,12 +118,18 @@ def test_a_run_that_started_again_replaces_what_it_was(page):
     page.wait_for_function("asked.length === 2")
     page.evaluate("asked.forEach(({answer}) => answer())")
     page.locator("output.time", has_text="epoch 1 of 1").wait_for()
-    page.evaluate("asked.length = 0; window.step = 0; void app.load()")
+    page.evaluate("asked.length = 0; window.step = 0; window.restarted = 2; void app.load()")
     page.wait_for_function("asked.length === 2")
     assert page.evaluate("asked.map(({since}) => since)") == [-1, -1]
     page.evaluate("asked.forEach(({answer}) => answer())")
     page.locator("output.time", has_text="epoch 0 of 0").wait_for()
     assert steps(page, "good") == [0]
+    page.wait_for_timeout(200)
+    for pane in page.locator("section").first.locator("figure:has(h3:has-text('epoch 0'))").all():
+        pane.locator("canvas[tabindex]").focus()
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowRight")
+        assert pane.locator(".readout").text_content().startswith("a × b: cka 0.250")
 
 
 def test_at_the_end_the_view_follows_what_is_still_to_come(page):
