@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+# Seconds until a scheduler that does not answer is given up.
+PATIENCE = 10
+
 
 @contextmanager
 def cluster(address: str | None) -> Iterator[Any]:
@@ -13,7 +16,8 @@ def cluster(address: str | None) -> Iterator[Any]:
 
     Raises:
         ImportError: If Dask is not installed.
-        OSError: If no scheduler answers there.
+        ConnectionError: If no scheduler answers there.
+        ValueError: If it is no address.
     """
     if address is None:
         yield None
@@ -24,5 +28,16 @@ def cluster(address: str | None) -> Iterator[Any]:
         raise ImportError(
             "--scheduler needs Dask: pip install 'svcca-monitor[distributed]'"
         ) from error
-    with Client(address, timeout="20s") as client:
+    try:
+        client = Client(address, timeout=f"{PATIENCE}s")
+    except OSError as error:
+        raise ConnectionError(
+            f"No Dask scheduler answers at {address} within {PATIENCE} seconds. Start one with "
+            "`dask scheduler`, and give the address that it prints."
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"--scheduler takes an address such as tcp://host:8786. Received: {address!r}: {error}"
+        ) from error
+    with client:
         yield client

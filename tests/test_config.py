@@ -133,3 +133,94 @@ def test_the_schema_accepts_every_config_of_the_project_and_names_what_it_knows(
 def test_what_analysis_and_training_take_is_checked_before_anything_runs(override, message):
     with pytest.raises(config.ConfigError, match=message):
         config.load(DIGITS, [override])
+
+
+def check(text, tmp_path):
+    (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
+    return config.load(tmp_path / "x.yaml")
+
+
+SMALL = """
+data: {name: digits}
+model: {name: mlp}
+training: {epochs: 3, batch_size: 8}
+"""
+
+
+def test_numbers_are_numbers_as_yaml_1_2_has_them_and_read_back(tmp_path):
+    found = check(
+        SMALL.replace("}\ntraining", ", parameters: {a: 2E-4, b: '1e-3', c: 7, d: -1.5}}\ntraining")
+        + "analysis: {threshold: 9e-1}",
+        tmp_path,
+    )
+    assert found.analysis.threshold == 0.9
+    assert found.model.parameters == {"a": 2e-4, "b": "1e-3", "c": 7, "d": -1.5}
+    assert check(found.to_yaml(), tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "message"),
+    [
+        ("epochs: 3", "epochs: yes", r"'epochs' in \[training\] .*integer. Received: True"),
+        ("epochs: 3", "epochs: '3'", r"'epochs' in \[training\] .*integer. Received: '3'"),
+        ("epochs: 3", "epochs: 3.5", r"'epochs' in \[training\] .*integer. Received: 3.5"),
+        ("epochs: 3", "epochs: 3, epochs: 4", r"the key 'epochs' is there twice(.|\n)*line 4"),
+        ("data:", "data: {name: mnist}\ndata:", "the key 'data' is there twice"),
+        ("digits", "no", r"'name' in \[data\] .*valid string. Received: False"),
+        ("digits", "digit", r"\[data\] of .*x.yaml: Unknown data 'digit'. Did you mean 'digits'"),
+        ("mlp", "mpl", r"\[model\] of .*x.yaml: Unknown model 'mpl'. Did you mean 'mlp'"),
+        ("batch_size: 8", "learning_rate: .inf", "finite number, or a valid dictionary. .*: inf"),
+        ("batch_size: 8", "learning_rate: .nan", "finite number, or a valid dictionary. .*: nan"),
+        ("batch_size: 8", "learning_rate: true", "valid number, or a valid dictionary. .*: True"),
+        ("{name: mlp}", "[mlp]", r"'model' in .*a section with keys, such as 'name'. .*\['mlp'\]"),
+        ("{name: mlp}", "", r"'model' in .*a section with keys, such as 'name'. Received: None"),
+    ],
+)
+def test_what_is_no_number_name_or_section_is_told_once(there, here, message, tmp_path):
+    with pytest.raises(config.ConfigError, match=message) as refused:
+        check(SMALL.replace(there, here), tmp_path)
+    assert str(refused.value).count("Key '") <= 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("seed: 4294967296", "'seed' in .*less than or equal to 4294967295"),
+        ("matix: {seed: [1]}", "Unknown key 'matix' in .*Did you mean 'matrix'"),
+        ("freeze: {schedul: linear}", r"'schedul' in \[freeze\].*Did you mean 'schedule'"),
+        ("freeze: {schedule: [2, 1]}", "epochs of `schedule` freeze from the bottom up"),
+        ("freeze: {schedule: [.nan]}", r"in \[freeze.schedule\] .*finite number"),
+        ("freeze: {schedule: [-1, 2]}", r"in \[freeze.schedule\] .*greater than or equal to 0"),
+        ("freeze: {schedule: linear, patience: 5}", "`patience` is of `when: converged`"),
+        ("analysis: {reference: -1}", r"'reference' in \[analysis\] .*greater than or equal to 0"),
+        ("analysis: {reference: true}", r"'reference' in \[analysis\]"),
+        ("analysis: {measure: 3}", r"'measure' in \[analysis\] .*valid string"),
+        ("monitor: {snapshot_freq: yes}", r"'snapshot_freq' in \[monitor\]"),
+    ],
+)
+def test_what_would_fail_after_the_training_is_refused_before_it(lines, message, tmp_path):
+    with pytest.raises(config.ConfigError, match=message):
+        check(SMALL + lines, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"data:\n\tname: digits", b"- data"])
+def test_files_that_hold_no_sections_are_refused_by_name(content, tmp_path):
+    (tmp_path / "x.yaml").write_bytes(content)
+    with pytest.raises(config.ConfigError, match=r"x.yaml (must hold|is not valid YAML)"):
+        config.load(tmp_path / "x.yaml")
+    with pytest.raises(config.ConfigError, match="Cannot read the config .*: Is a directory"):
+        config.load(tmp_path)
+
+
+def test_a_key_of_a_merged_section_may_be_said_anew(tmp_path):
+    merged = SMALL.replace("{epochs", "{<<: {epochs: 9, batch_size: 2}, epochs")
+    assert check(merged, tmp_path).training.epochs == 3
+
+
+def test_the_names_that_configs_know_are_those_there_are():
+    from svcca_monitor.experiments import data, models, sections
+
+    assert set(sections.DATA) == {*data.SOURCES, "text"}
+    assert set(sections.MODELS) == set(models.MODELS)
+    properties = config.Config.schema_of_files()["$defs"]["MonitorConfig"]["properties"]
+    assert "pwcca" in properties["measure"]["enum"]

@@ -170,6 +170,34 @@ def test_user_functions_serve_as_data_and_model(tmp_path, monkeypatch):
         models.build(ModelConfig(name="mine_for_test:nett"), (2,), 2)
 
 
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("None", "must give x_train, y_train, x_test, y_test. Received: a NoneType"),
+        ("(x, y, x)", "Received: a tuple of 3"),
+        ("(x, y[:3], x, y)", r"label for each example. .*x_train of shape \(4, 2\) .*\(3,\)"),
+        ("(x, y, x[:0], y[:0])", r"Received: x_test of shape \(0, 2\)"),
+        ("(x, y + 0.5, x, y)", "y_train must be class indices, .* float64 such as \\[0.5"),
+        ("(x, y, x, y - 1)", "y_test must be class indices, .* int64 such as \\[-1"),
+        ("(x, np.array(list('abcd')), x, y)", "y_train must be class indices"),
+    ],
+)
+def test_functions_that_give_no_data_are_told_what_to_give(source, message, tmp_path, monkeypatch):
+    module = f"odd_{abs(hash(source))}"
+    (tmp_path / f"{module}.py").write_text(
+        "import numpy as np\nx, y = np.ones((4, 2)), np.arange(4)\n"
+        f"def points():\n    return {source}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match=f"data.name: '{module}:points'.*{message}"):
+        data.load(DataConfig(name=f"{module}:points"), seed=0)
+
+
+def test_a_function_that_gives_no_model_is_told_what_to_give():
+    with pytest.raises(ValueError, match="'builtins:print' must give a keras.Model. .* NoneType"):
+        models.build(ModelConfig(name="builtins:print"), (2,), 2)
+
+
 def test_data_take_the_parameters_of_a_config(tmp_path, monkeypatch):
     (tmp_path / "line_for_test.py").write_text(
         "import numpy as np\n"

@@ -188,7 +188,11 @@ TABLE = {
         {"pydantic"},
         {"activations", "dynamics", "measures", "messages", "schedule", "store", "subspace"},
     ),
-    "experiments.config": ({"pydantic", "yaml"}, {"messages", "experiments.sections"}),
+    "experiments.documents": ({"yaml"}, set()),
+    "experiments.config": (
+        {"pydantic", "yaml"},
+        {"messages", "experiments.documents", "experiments.sections"},
+    ),
     "experiments.serialised": (
         {"keras"},
         {"messages", "experiments.names", "experiments.sections"},
@@ -197,14 +201,13 @@ TABLE = {
     "experiments.text": ({"numpy"}, set()),
     "experiments.data": (
         {"numpy", "keras", "sklearn"},
-        {"messages", "experiments.names", "experiments.sections", "experiments.text"},
+        {"experiments.names", "experiments.sections", "experiments.text"},
     ),
     "experiments.residual": ({"keras"}, set()),
     "experiments.recurrent": ({"keras"}, set()),
     "experiments.models": (
         {"keras"},
         {
-            "messages",
             "experiments.names",
             "experiments.sections",
             "experiments.recurrent",
@@ -234,16 +237,22 @@ TABLE = {
         {"numpy", "xarray"},
         {"dynamics", "groups", "layer_names", "measures", "run"},
     ),
-    "experiments.cell": ({"yaml"}, {"files", "experiments.config", "experiments.train"}),
+    "experiments.cell": (
+        set(),
+        {"files", "experiments.config", "experiments.documents", "experiments.train"},
+    ),
     "experiments.matrix": (set(), {"messages", "experiments.config"}),
     "experiments.sweep": (
-        {"dask", "yaml"},
-        {"files", "remote", "experiments.cell", "experiments.config", "experiments.matrix"},
+        {"dask"},
+        {
+            *("files remote experiments.cell experiments.config".split()),
+            *("experiments.documents experiments.matrix".split()),
+        },
     ),
     "pictures": (set(), {"dynamics", "plots", "run", "seeds", "showing"}),
     "showing": (
         {"rich"},
-        {"comparison_tables", "display", "dynamics", "run", "seeds", "settling"},
+        {"comparison_tables", "display", "dynamics", "lagged", "run", "seeds", "settling"},
     ),
     "comparison_tables": ({"rich", "numpy", "xarray"}, set()),
     "comparing": (

@@ -56,6 +56,51 @@ def test_names_are_whole_keys_where_their_last_parts_are_the_same(config):
     assert [cell.name for cell in cells] == ["seed=3,data.seed=null", "seed=3,data.seed=1"]
 
 
+def test_a_key_within_a_value_of_the_matrix_leaves_the_settings_as_they_were(config):
+    net = {"name": "mlp", "parameters": {"units": [4]}}
+    cells = Sweep.load(config(matrix={"model": [net], "model.parameters.units": [[5], [6]]})).cells
+    assert [cell.config.model.parameters["units"] for cell in cells] == [[5], [6]]
+    assert [cell.settings["model"] for cell in cells] == [net, net]
+
+
+def test_long_values_have_names_that_a_directory_can_have_and_stay_apart(config):
+    long = list(range(1, 200))
+    names = [
+        cell.name
+        for cell in Sweep.load(
+            config(matrix={"model.parameters.units": [long, [*long, 3], [7]]})
+        ).cells
+    ]
+    assert names[2] == "units=7"
+    assert names[0] != names[1]
+    assert max(map(len, names)) < 80
+
+
+def test_a_place_that_cannot_be_written_fails_its_run_and_no_other(config, tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/.attempts").write_text("in the way")
+    sweep = Sweep.load(config(matrix={"seed": [0, 1]}))
+    outcomes = run_sweep(sweep, tmp_path / "runs")
+    assert [outcome.state for outcome in outcomes] == ["failed", "failed"]
+    assert all("Error: " in outcome.error for outcome in outcomes)
+
+
+def test_a_scheduler_that_does_not_answer_is_told_with_the_way_out(monkeypatch):
+    from svcca_monitor import cluster
+
+    monkeypatch.setattr(cluster, "PATIENCE", 1)
+    with (
+        pytest.raises(ConnectionError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9 "),
+        cluster.cluster("tcp://127.0.0.1:9"),
+    ):
+        pass
+    with (
+        pytest.raises(ValueError, match="an address such as tcp://host:8786. Received: 'here'"),
+        cluster.cluster("here"),
+    ):
+        pass
+
+
 def test_overrides_reach_what_runs_have_in_common_and_the_matrix(config):
     path = config(matrix={"seed": [0, 1]})
     (cell,) = Sweep.load(path, ["training.epochs=3", "matrix.seed=[5]"]).cells
@@ -86,6 +131,10 @@ def test_the_config_of_a_sweep_can_be_run_alone(config):
         ({"matrix": {"seed": [1]}, "exclude": [{"seed": 1}]}, "excludes every run"),
         ({"matrix": {"seed": [1]}, "exclude": [{"sed": 1}]}, "not in its matrix. Did you mean"),
         ({"matrix": {"seed": [1]}, "exclude": {"seed": 1}}, "must be a list of settings"),
+        (
+            {"matrix": {"seed": [1, 2]}, "exclude": [{"seed": "1"}]},
+            r"names seed: '1', which is not among the values of its matrix: \[1, 2\]",
+        ),
     ],
 )
 def test_what_is_no_sweep_is_refused_with_the_way_out(config, sections, message):

@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from ..files import write_atomically
 from .config import check
+from .documents import parse
 
 if TYPE_CHECKING:
     from .train import Progress
@@ -30,7 +29,7 @@ FINISHED = "finished.json"
 def main() -> None:
     """Train the config on standard input and leave the run in the directory named."""
     folder = Path(sys.argv[1])
-    config = check(yaml.safe_load(sys.stdin), "the config of this run")
+    config = check(parse(sys.stdin.read()), "the config of this run")
     parent = os.getppid()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from .train import train

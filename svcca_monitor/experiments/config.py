@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
 
 from ..messages import nearest
+from .documents import parse, written
 from .sections import (
+    MOST_SEED,
     AnalysisConfig,
     DataConfig,
     FreezeConfig,
@@ -32,7 +34,7 @@ class ConfigError(ValueError):
 class Config(Section):
     """One experiment."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=MOST_SEED)
     data: DataConfig
     model: ModelConfig
     training: TrainingConfig
@@ -61,7 +63,7 @@ class Config(Section):
 
     def to_yaml(self) -> str:
         """Every key with its value; reads back as the same config."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+        return written(self.model_dump(mode="json"))
 
 
 def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
@@ -88,7 +90,7 @@ def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> dict[st
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        raw = yaml.safe_load(text)
+        raw = parse(text)
     except OSError as error:
         raise ConfigError(f"Cannot read the config {path}: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -112,7 +114,7 @@ def as_yaml(value: str, override: str) -> Any:
         ConfigError: If it is not valid YAML.
     """
     try:
-        return yaml.safe_load(value)
+        return parse(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: {value!r} is not valid YAML: {error}") from error
 
@@ -130,8 +132,7 @@ def check(raw: Mapping[str, Any], path: str | os.PathLike[str]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        lines = [_explain(entry, path) for entry in error.errors()]
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError("\n".join(_explained(error, raw, path))) from error
 
 
 def change(raw: dict[str, Any], key: str, value: Any) -> None:
@@ -149,41 +150,56 @@ def change(raw: dict[str, Any], key: str, value: Any) -> None:
     place[last] = value
 
 
-def _explain(entry: Any, path: str | os.PathLike[str]) -> str:
-    # Of a union, pydantic appends the alternative that it tried.
-    parts = [str(part) for part in entry["loc"] if str(part) not in _ALTERNATIVES]
-    *sections, key = parts or ["config"]
-    where = f"in [{'.'.join(sections)}] of {path}" if sections else f"in {path}"
-    if entry["type"] == "extra_forbidden":
-        return f"Unknown key {key!r} {where}.{nearest(key, _keys(sections))}"
-    if entry["type"] == "missing":
-        return f"Missing key {key!r} {where}."
-    message = entry["msg"].removeprefix("Value error, ")
-    received = "" if isinstance(entry["input"], dict) else f" Received: {entry['input']!r}."
-    return f"Key {key!r} {where}: {message.rstrip('.')}.{received}"
+def _explained(
+    error: ValidationError, raw: Mapping[str, Any], path: str | os.PathLike[str]
+) -> list[str]:
+    """A line for each key that is wrong; of one of several kinds, all that it may be."""
+    lines = []
+    may_be: dict[tuple[str, str], tuple[list[str], str]] = {}
+    for entry in error.errors():
+        *sections, key = _place(entry, raw) or ["config"]
+        where = f"in [{'.'.join(sections)}] of {path}" if sections else f"in {path}"
+        if entry["type"] == "extra_forbidden":
+            lines.append(f"Unknown key {key!r} {where}.{nearest(key, _keys(sections))}")
+        elif entry["type"] == "missing":
+            lines.append(f"Missing key {key!r} {where}.")
+        else:
+            message = entry["msg"].removeprefix("Value error, ").rstrip(".")
+            if entry["type"] == "model_type":
+                message = f"Input should be a section with keys, such as {_keys([key])[0]!r}"
+            received = "" if isinstance(entry["input"], dict) else f" Received: {entry['input']!r}."
+            may_be.setdefault((key, where), ([], received))[0].append(message)
+    for (key, where), (messages, received) in may_be.items():
+        first, *others = messages
+        rest = "".join(f", or {other.removeprefix('Input should be ')}" for other in others)
+        lines.append(f"Key {key!r} {where}: {first}{rest}.{received}")
+    return lines
 
 
-_ALTERNATIVES = (
-    "str",
-    "float",
-    "constrained-float",
-    "list[union[str,dict[str,any]]]",
-    "int",
-    "list[str]",
-    "list[int]",
-    "list[float]",
-    "literal['linear']",
-    "dict[str,any]",
-    "dict[str,int]",
-    "dict[str,str]",
-)
+def _place(entry: Any, raw: Any) -> list[str]:
+    """The keys that lead to what is wrong, without the alternatives that pydantic tried."""
+    found, value = [], raw
+    for part in entry["loc"]:
+        if isinstance(value, Mapping) and (part in value or entry["type"] == "missing"):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            continue
+        found.append(str(part))
+    return found
 
 
 def _keys(sections: Sequence[str]) -> list[str]:
     model: type[BaseModel] = Config
     for section in sections:
-        inner = model.model_fields[section].annotation
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        annotation = model.model_fields[section].annotation
+        inner = [each for each in (annotation, *get_args(annotation)) if _is_section(each)]
+        if not inner:
             return []
-        model = inner
-    return list(model.model_fields)
+        model = inner[0]
+    return [*model.model_fields, *(() if sections else SWEEP_KEYS)]
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ..messages import unknown_name
 from .names import require_parameters, resolve
 from .sections import DataConfig
 from .text import characters
@@ -59,7 +58,7 @@ def load(config: DataConfig, *, seed: int) -> Dataset:
         ValueError: If the name is unknown, a file lacks an array, or a size exceeds the data.
         RuntimeError: If a data set that must be downloaded cannot be.
     """
-    x_train, y_train, x_test, y_test = (np.asarray(a) for a in _arrays(config))
+    x_train, y_train, x_test, y_test = _four(_arrays(config), config)
     rng = np.random.default_rng(seed if config.seed is None else config.seed)
     x_train, y_train = _draw(x_train, y_train, config.train_size, rng, "train_size")
     x_test, y_test = _draw(x_test, y_test, config.test_size, rng, "test_size")
@@ -131,12 +130,37 @@ def _arrays(config: DataConfig) -> tuple[Any, ...]:
         source = partial(_npz, path)
     elif ":" in config.name:
         source = resolve(config.name, "data.name")
-    elif config.name in SOURCES:
-        source = SOURCES[config.name]
     else:
-        raise ValueError(unknown_name("data", config.name, (*SOURCES, "text", "module:function")))
+        source = SOURCES[config.name]
     require_parameters(source, config.parameters, f"of data {config.name!r}")
     return source(**config.parameters)
+
+
+def _four(arrays: Any, config: DataConfig) -> tuple[np.ndarray, ...]:
+    """The arrays of a source, if they are what they should be.
+
+    Raises:
+        ValueError: If there are not four, a part has not one label for each example, or labels are
+            no class indices.
+    """
+    source = f"data.name: {config.name!r}" if config.path is None else f"data.path: {config.path}"
+    if not isinstance(arrays, tuple | list) or len(arrays) != len(_ARRAYS):
+        kind = type(arrays).__name__
+        came = f"{kind} of {len(arrays)}" if isinstance(arrays, tuple | list) else kind
+        raise ValueError(f"{source} must give {', '.join(_ARRAYS)}. Received: a {came}")
+    found = tuple(np.asarray(array) for array in arrays)
+    for part, x, y in (("train", found[0], found[1]), ("test", found[2], found[3])):
+        if not (x.ndim and y.ndim and len(x) == len(y) > 0):
+            raise ValueError(
+                f"{source} must give a label for each example. Received: x_{part} of shape "
+                f"{x.shape} and y_{part} of shape {y.shape}"
+            )
+        if y.dtype.kind not in "biuf" or (y < 0).any() or (y != np.floor(y)).any():
+            raise ValueError(
+                f"{source}: y_{part} must be class indices, whole numbers from 0. Received: "
+                f"{y.dtype} such as {y.ravel()[:3].tolist()}"
+            )
+    return found
 
 
 def _npz(path: Path) -> tuple[Any, ...]:

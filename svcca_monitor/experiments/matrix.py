@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from .config import Config, ConfigError, as_yaml, change, check, read
 
 # What an override of the matrix begins with.
 MATRIX = "matrix."
+# Characters of a value in the name of a directory, for which 255 are all that there is room for.
+LONGEST = 60
 
 
 class Cell(NamedTuple):
@@ -63,7 +66,8 @@ class Sweep:
                 continue
             own = deepcopy(raw)
             for key, value in settings.items():
-                change(own, key, value)
+                # A copy: another key of the matrix may lie within this value.
+                change(own, key, deepcopy(value))
             name = ",".join(f"{names[key]}={_as_name(value)}" for key, value in settings.items())
             cells.append(Cell(name, settings, check(own, f"{path} ({name})")))
         twice = {cell.name for cell in cells if sum(c.name == cell.name for c in cells) > 1}
@@ -97,11 +101,16 @@ def _require_known(exclude: Any, matrix: Mapping[str, Any], path: str | os.PathL
             f"`exclude` of {path} must be a list of settings, such as [{{seed: 0}}]. "
             f"Received: {exclude!r}"
         )
-    for key in (key for entry in exclude for key in entry):
+    for key, value in (each for entry in exclude for each in entry.items()):
         if key not in matrix:
             raise ConfigError(
                 f"`exclude` of {path} names {key!r}, which is not in its matrix."
-                f"{nearest(key, matrix)}"
+                f"{nearest(str(key), matrix)}"
+            )
+        if value not in matrix[key]:
+            raise ConfigError(
+                f"`exclude` of {path} names {key}: {value!r}, which is not among the values of its "
+                f"matrix: {matrix[key]!r}"
             )
 
 
@@ -117,4 +126,8 @@ def _as_name(value: Any) -> str:
     """A value as part of a directory's name, as YAML writes it."""
     words = {True: "true", False: "false", None: "null"}
     text = words[value] if isinstance(value, bool | None) else str(value)
-    return re.sub(r"[^\w.+-]+", "_", text).strip("_.") or "none"
+    name = re.sub(r"[^\w.+-]+", "_", text).strip("_.") or "none"
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST - 9]}-{digest}"

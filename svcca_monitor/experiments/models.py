@@ -8,7 +8,6 @@ from typing import Any
 import keras
 from keras import layers
 
-from ..messages import unknown_name
 from .names import require_parameters, resolve
 from .recurrent import lstm
 from .residual import resnet
@@ -104,14 +103,15 @@ def build(config: ModelConfig, input_shape: tuple[int, ...], n_classes: int) -> 
     """Build the model that a config names.
 
     Raises:
-        ValueError: If the name or a parameter is unknown.
+        ValueError: If a parameter is unknown, or what is built is no model.
     """
-    if ":" in config.name:
-        builder = resolve(config.name, "model.name")
-    elif config.name in MODELS:
-        builder = MODELS[config.name]
-    else:
-        raise ValueError(unknown_name("model", config.name, (*MODELS, "module:function")))
+    builder = resolve(config.name, "model.name") if ":" in config.name else MODELS[config.name]
     given = ("input_shape", "n_classes")
     require_parameters(builder, config.parameters, f"of model {config.name!r}", given=given)
-    return builder(input_shape, n_classes, **config.parameters)
+    model = builder(input_shape, n_classes, **config.parameters)
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"model.name: {config.name!r} must give a keras.Model. Received: a "
+            f"{type(model).__name__}"
+        )
+    return model

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from ..activations import REPRESENTATIONS
 from ..dynamics import REFERENCES
@@ -15,18 +24,62 @@ from ..schedule import parse as parse_frequency
 from ..store import Store
 from ..subspace import Criterion
 
+# Built-in names; anything else is `module:function`.
+DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "npz", "text")
+MODELS = ("mlp", "convnet", "resnet", "lstm")
+# The largest seed that Keras sets.
+MOST_SEED = 2**32 - 1
+
+
+def _known(kind: str, names: Iterable[str]) -> Callable[[str], str]:
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(unknown_name(kind, name, names))
+        return name
+
+    return check
+
+
+def _built_in(kind: str, names: Sequence[str]) -> Callable[[str], str]:
+    def check(name: str) -> str:
+        if ":" not in name and name not in names:
+            raise ValueError(unknown_name(kind, name, (*names, "module:function")))
+        return name
+
+    return check
+
+
+def _enum(names: Iterable[str]) -> Any:
+    return Field(json_schema_extra={"enum": list(names)})
+
+
+def _pattern(names: Sequence[str]) -> Any:
+    return Field(json_schema_extra={"pattern": f"^({'|'.join(names)}|[^:]+:[^:]+)$"})
+
+
+DataName = Annotated[str, AfterValidator(_built_in("data", DATA)), _pattern(DATA)]
+ModelName = Annotated[str, AfterValidator(_built_in("model", MODELS)), _pattern(MODELS)]
+MeasureName = Annotated[str, AfterValidator(_known("measure", MEASURES)), _enum(MEASURES)]
+RepresentationName = Annotated[
+    str, AfterValidator(_known("representation", REPRESENTATIONS)), _enum(REPRESENTATIONS)
+]
+ReferenceName = Annotated[
+    str, AfterValidator(_known("reference", (*REFERENCES, "a step"))), _enum(REFERENCES)
+]
+Epochs = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
 
 class Section(BaseModel):
-    """Refuses what it does not know."""
+    """Refuses what it does not know: other keys, and `yes` or `"3"` where a number belongs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class DataConfig(Section):
     """What to train on: a built-in name, or `module:function`."""
 
-    name: str
-    path: Path | None = None
+    name: DataName
+    path: Path | None = Field(None, strict=False)
     """An .npz file with x_train, y_train, x_test and y_test, instead of the built-in source; of
     `text`, a text file."""
     parameters: dict[str, Any] = {}
@@ -45,7 +98,7 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """What to train: a built-in name, or `module:function`, and its parameters."""
 
-    name: str
+    name: ModelName
     parameters: dict[str, Any] = {}
 
 
@@ -56,7 +109,7 @@ class TrainingConfig(Section):
     batch_size: int = Field(64, ge=1)
     optimizer: str | dict[str, Any] = "adam"
     """A name that Keras knows, or `{class_name: Adam, config: {…}}`; so below."""
-    learning_rate: Annotated[float, Field(gt=0)] | dict[str, Any] | None = None
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | dict[str, Any] | None = None
     """A number, or the serialisation of one of `keras.optimizers.schedules`."""
     loss: str | dict[str, Any] | None = None
     """Sparse categorical crossentropy of logits if left out."""
@@ -70,8 +123,8 @@ class MonitorConfig(Section):
 
     probe_size: int = Field(1024, ge=2)
     layers: str | list[str] | None = None
-    measure: str = "svcca"
-    representation: str | dict[str, str] = "mean"
+    measure: MeasureName = "svcca"
+    representation: RepresentationName | dict[str, RepresentationName] = "mean"
     """For all layers, or by names and globs of layers."""
     snapshot_freq: str | int | list[int] | dict[str, int] = "epoch"
     """`epoch`, a number of batches, a list of steps, or `{log_spaced: 4}`."""
@@ -81,21 +134,6 @@ class MonitorConfig(Section):
     explained_variance: float | None = Field(None, gt=0, le=1)
     criterion: Criterion | None = None
     dims: int | None = Field(None, ge=1)
-
-    @field_validator("measure")
-    @classmethod
-    def _known_measure(cls, name: str) -> str:
-        if name not in MEASURES:
-            raise ValueError(unknown_name("measure", name, MEASURES))
-        return name
-
-    @field_validator("representation")
-    @classmethod
-    def _known_representation(cls, value: str | dict[str, str]) -> str | dict[str, str]:
-        for name in value.values() if isinstance(value, dict) else (value,):
-            if name not in REPRESENTATIONS:
-                raise ValueError(unknown_name("representation", name, REPRESENTATIONS))
-        return value
 
     @field_validator("snapshot_freq", "store")
     @classmethod
@@ -131,7 +169,7 @@ class MonitorConfig(Section):
 class FreezeConfig(Section):
     """Freeze layers from the bottom: by a schedule, or when they have converged."""
 
-    schedule: Literal["linear"] | list[float] | None = None
+    schedule: Literal["linear"] | list[Epochs] | None = None
     """`linear`, or the epochs after which the first, second, … layer is frozen."""
     when: Literal["converged"] | None = None
     """Freeze a layer once its similarity to the previous snapshot stays at the threshold."""
@@ -144,15 +182,21 @@ class FreezeConfig(Section):
     def _one_of_two(self) -> FreezeConfig:
         if (self.schedule is None) == (self.when is None):
             raise ValueError("give `schedule: linear`, a list of epochs, or `when: converged`")
+        if isinstance(self.schedule, list) and self.schedule != sorted(self.schedule):
+            raise ValueError("the epochs of `schedule` freeze from the bottom up, and ascend")
+        of_when = {"threshold": 0.99, "patience": 2}
+        changed = [key for key, default in of_when.items() if getattr(self, key) != default]
+        if self.when is None and changed:
+            raise ValueError(f"`{changed[0]}` is of `when: converged`, and of no `schedule`")
         return self
 
 
 class AnalysisConfig(Section):
     """What is shown of the run when it has ended."""
 
-    measure: str | None = None
+    measure: MeasureName | None = None
     """That of the monitor if left out."""
-    reference: str | int = "final"
+    reference: ReferenceName | Annotated[int, Field(ge=0)] = "final"
     """`final`, `initial`, `previous` or a step: what curves are compared with."""
     threshold: float = Field(0.9, gt=0, lt=1)
     """A layer has converged while its similarity to the end stays above this."""
@@ -160,17 +204,3 @@ class AnalysisConfig(Section):
     """Show curves with chance at 0 and identity at 1, as convergence is told of in any case."""
     layers: list[str] | None = None
     """Names or globs; all if left out."""
-
-    @field_validator("measure")
-    @classmethod
-    def _known_measure(cls, name: str | None) -> str | None:
-        if name is not None and name not in MEASURES:
-            raise ValueError(unknown_name("measure", name, MEASURES))
-        return name
-
-    @field_validator("reference")
-    @classmethod
-    def _known_reference(cls, reference: str | int) -> str | int:
-        if isinstance(reference, str) and reference not in REFERENCES:
-            raise ValueError(unknown_name("reference", reference, (*REFERENCES, "a step")))
-        return reference

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
-import yaml
-
 from ..files import write_atomically
 from ..remote import Place, as_path, exists, folders_with, is_url, read_text, send, within
 from .cell import FINISHED
 from .config import ConfigError, check
+from .documents import parse, written
 from .matrix import Cell, Sweep
 
 # Runs that have not ended, beside those that have.
@@ -77,7 +76,7 @@ def sweep_runs(log_dir: str | os.PathLike[str]) -> list[SweepRun]:
             "`svcca-monitor sweep` wrote to."
         )
     return [
-        SweepRun(name, yaml.safe_load(read_text(within(folder, SETTINGS))), folder)
+        SweepRun(name, parse(read_text(within(folder, SETTINGS))), folder)
         for name in names
         for folder in [within(log_dir, name)]
     ]
@@ -145,7 +144,7 @@ def run_cell(name: str, settings: Mapping[str, Any], config: str, log_dir: str) 
     if error:
         shutil.rmtree(scratch if is_url(place) else attempt, ignore_errors=True)
         return Outcome(name, "failed", time.perf_counter() - start, error=error)
-    write_atomically(attempt / SETTINGS, yaml.safe_dump(dict(settings)).encode())
+    write_atomically(attempt / SETTINGS, written(dict(settings)).encode())
     if not is_url(place):
         _take_place(attempt, Path(place))
     else:
@@ -181,10 +180,12 @@ def _take_place(attempt: Path, folder: Path) -> None:
 def _here(jobs: int) -> Callable[[Sweep, Place], Iterator[Outcome]]:
     def outcomes(sweep: Sweep, folder: Place) -> Iterator[Outcome]:
         with ThreadPoolExecutor(jobs) as pool:
-            futures = [pool.submit(run_cell, *_arguments(cell, folder)) for cell in sweep.cells]
+            futures = {
+                pool.submit(run_cell, *_arguments(cell, folder)): cell.name for cell in sweep.cells
+            }
             try:
                 for future in as_completed(futures):
-                    yield future.result()
+                    yield _outcome(futures[future], future)
             finally:  # after Ctrl-C, those that have not begun do not
                 pool.shutdown(wait=False, cancel_futures=True)
 
@@ -200,12 +201,18 @@ def _on_cluster(client: Any) -> Callable[[Sweep, Place], Iterator[Outcome]]:
             for cell in sweep.cells
         }
         for future in as_completed(futures):
-            try:
-                yield future.result()
-            except Exception as error:  # of the cluster: the run itself reports its own
-                yield Outcome(futures[future], "failed", error=f"{type(error).__name__}: {error}")
+            yield _outcome(futures[future], future)
 
     return outcomes
+
+
+def _outcome(name: str, future: Any) -> Outcome:
+    """What a run came to; errors of the place or the cluster stop no other, as its own do not."""
+    try:
+        found: Outcome = future.result()
+    except Exception as error:
+        return Outcome(name, "failed", error=f"{type(error).__name__}: {error}")
+    return found
 
 
 def _arguments(cell: Cell, folder: Place) -> tuple[str, dict[str, Any], str, str]:
@@ -219,7 +226,7 @@ def _require_same(place: Place, cell: Cell) -> None:
         return
     file = within(place, "config.yaml")
     # Checked, and not as it stands: a key that is new since then has its default there too.
-    there = check(yaml.safe_load(read_text(file)), str(file)).model_dump(mode="json")
+    there = check(parse(read_text(file)), str(file)).model_dump(mode="json")
     wanted = cell.config.model_dump(mode="json")
     if there != wanted:
         differ = ", ".join(_differing(there, wanted))
