@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 # A bootstrap of fewer runs holds the truth too rarely, see `over_runs.pair_mean_interval`.
-FEW_RUNS = 5
+FEW_RUNS = 8
 # Names of layers in one cell, at most: of deep nets they would fill the screen.
 NAMES = 8
 
@@ -62,7 +62,7 @@ def groups_table(found: xr.Dataset) -> Table:
     pairs = [(g, g) for g in names]
     pairs += [(g, h) for k, h in enumerate(names) for g in names[:k]]
     few = [g for g in names if _runs_of(found, g) < FEW_RUNS and attrs["method"] == "bootstrap"]
-    note = "\nfewer than five runs: intervals by --method jackknife hold more often" if few else ""
+    note = "\nfewer than eight runs: intervals by --method jackknife hold more often" if few else ""
     table = _table(
         f"{_scale(attrs)} of the same layer in two runs, top layer first:\n"
         f"mean [{attrs['interval']:.0%} interval over runs, {attrs['method']}]",

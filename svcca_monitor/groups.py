@@ -27,7 +27,7 @@ def compare_groups(
     step: int | str = "final",
     adjusted: bool = False,
     interval: float = 0.95,
-    method: PairMethod = "bootstrap",
+    method: PairMethod = "jackknife",
     n_resamples: int = 2000,
     seed: int = 0,
     client: Any = None,
@@ -47,7 +47,7 @@ def compare_groups(
         adjusted: Rescale each pair, so that chance is 0 and identity 1.
         interval: Level of the intervals, over runs and not over pairs: see
             `over_runs.pair_mean_interval` for the method and its sources.
-        method: `"bootstrap"`, or `"jackknife"`: the better one for less than eight runs a group.
+        method: `"jackknife"`, which holds for few runs; or `"bootstrap"`, from eight a group on.
         n_resamples: Of the bootstrap.
         seed: Of the bootstrap.
         client: A `dask.distributed.Client`: all pairs of a layer are a task of its cluster, whose
@@ -92,7 +92,7 @@ def compare_groups(
     for g, a in enumerate(members_of):
         for h, b in enumerate(members_of[: g + 1]):
             other = None if g == h else b
-            of_pairs = pair_mean_interval(
+            mean, low, high = pair_mean_interval(
                 values,
                 a,
                 other,
@@ -101,6 +101,7 @@ def compare_groups(
                 n_resamples=n_resamples,
                 seed=seed,
             )
+            of_pairs = mean, low, np.minimum(high, 1.0)  # no similarity is above 1
             level = pair_mean_interval(chance, a, other)[0]
             at = np.isfinite(values[:, a][:, :, b])
             if g == h:

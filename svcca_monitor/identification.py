@@ -84,7 +84,7 @@ def identify_layers_over_runs(
     layers: Sequence[str] | None = None,
     adjusted: bool = False,
     interval: float = 0.95,
-    method: PairMethod = "bootstrap",
+    method: PairMethod = "jackknife",
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> xr.Dataset:
@@ -99,7 +99,7 @@ def identify_layers_over_runs(
         layers: Names or globs; all that every run has if left out.
         adjusted: As for `identify_layers`.
         interval: Level of the intervals, see `over_runs.pair_mean_interval`.
-        method: `"bootstrap"` or `"jackknife"`.
+        method: `"jackknife"`, which holds for few runs; or `"bootstrap"`, from eight on.
         n_resamples: Of the bootstrap.
         seed: Of the bootstrap.
 

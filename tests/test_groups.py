@@ -42,11 +42,27 @@ def test_groups_are_compared_over_pairs_of_runs_by_every_measure(groups, measure
 
 
 def test_what_runs_have_in_common_shows_within_their_group(groups):
-    found = compare_groups(groups, method="jackknife")
+    found = compare_groups(groups)
+    assert found.attrs["method"] == "jackknife"
     within = found.sel(layer="high", group="alike", other_group="alike")
     other = found.sel(layer="high", group="unlike", other_group="unlike")
     assert float(within["lower"]) > float(other["upper"])
     assert float(within["lower"]) < float(within["similarity"]) < float(within["upper"])
+
+
+def test_an_interval_does_not_reach_above_the_similarity_of_equals(tmp_path):
+    from svcca_monitor.over_runs import pair_mean_interval
+
+    runs = [write_run(tmp_path / str(i), i, own=own) for i, own in enumerate((0.02, 0.02, 0.9))]
+    found = compare_groups({"all": runs}).sel(layer="high", group="all", other_group="all")
+    pairs = np.ones((1, 3, 3))
+    for i, a in enumerate(runs):
+        for j, b in enumerate(runs):
+            pairs[0, i, j] = similarity(a.snapshot(4)["high"], b.snapshot(4)["high"])
+    _, low, high = pair_mean_interval(pairs, range(3))
+    assert high[0] > 1  # or else this shows nothing
+    assert float(found["upper"]) == 1.0
+    assert float(found["lower"]) == pytest.approx(low[0], abs=1e-5)
 
 
 def test_unrelated_runs_score_chance(groups):

@@ -75,7 +75,8 @@ def test_the_bootstrap_resamples_runs_and_leaves_out_a_run_that_meets_itself():
 
     similarities = random_pairs(np.random.default_rng(2), 6, 0.5)
     np.fill_diagonal(similarities, 1e6)  # what a run says of itself must not get in
-    _, low, high = pair_mean_interval(similarities[None], range(6), n_resamples=300, seed=3)
+    how = {"method": "bootstrap", "n_resamples": 300, "seed": 3}
+    _, low, high = pair_mean_interval(similarities[None], range(6), **how)
     resampled = []
     for drawn in counts(6, 300, np.random.default_rng(3)).astype(int):
         members = np.repeat(np.arange(6), drawn)
@@ -109,13 +110,27 @@ def test_the_jackknife_leaves_out_one_run_at_a_time(columns):
 
 @pytest.mark.parametrize(
     ("method", "n", "lowest", "highest"),
-    [("bootstrap", 8, 0.87, 0.98), ("jackknife", 3, 0.9, 0.99), ("jackknife", 8, 0.9, 0.99)],
+    [
+        *(("bootstrap", 3, 0.4, 0.6), ("bootstrap", 8, 0.87, 0.98)),
+        *(("jackknife", 3, 0.9, 0.99), ("jackknife", 8, 0.9, 0.99)),
+    ],
 )
-def test_intervals_over_pairs_cover_the_truth_as_often_as_they_say(method, n, lowest, highest):
+def test_intervals_over_pairs_cover_the_truth_as_often_as_their_page_says(
+    method, n, lowest, highest
+):
     rng = np.random.default_rng(5)
     similarities = np.stack([random_pairs(rng, n, 0.3) for _ in range(400)])
     _, low, high = pair_mean_interval(similarities, range(n), method=method, n_resamples=1000)
     assert lowest < np.mean((low <= 0) & (high >= 0)) < highest
+
+
+@pytest.mark.parametrize("others", [3, 6])
+def test_the_default_covers_the_truth_between_groups_of_few_runs(others):
+    rng = np.random.default_rng(7)
+    n = 3 + others
+    similarities = np.stack([random_pairs(rng, n, 0.3) for _ in range(400)])
+    _, low, high = pair_mean_interval(similarities, range(3), range(3, n))
+    assert np.mean((low <= 0) & (high >= 0)) > 0.93
 
 
 def test_treating_pairs_as_independent_would_cover_far_less():
