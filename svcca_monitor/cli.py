@@ -67,19 +67,21 @@ def run(
 
             train(settings, folder, report=report)
         wanted = settings.analysis
-        print_convergence(
-            console,
-            [Run(folder)],
-            measure=wanted.measure,
-            reference=wanted.reference,
-            threshold=wanted.threshold,
-            adjusted=wanted.adjusted,
-            layers=wanted.layers,
-        )
-        shown = shlex.quote(str(folder))
-        _say(console, f"\nRun in {folder}. Look at it again, or in TensorBoard:")
-        _say(console, f"  svcca-monitor show {shown} --plot {shown}/plots")
-        _say(console, f"  tensorboard --logdir {shown}")
+        try:
+            print_convergence(
+                console,
+                [Run(folder)],
+                measure=wanted.measure,
+                reference=wanted.reference,
+                threshold=wanted.threshold,
+                adjusted=wanted.adjusted,
+                layers=wanted.layers,
+            )
+        finally:  # what was trained is not lost by what was asked of it
+            shown = shlex.quote(str(folder))
+            _say(console, f"\nRun in {folder}. Look at it again, or in TensorBoard:")
+            _say(console, f"  svcca-monitor show {shown} --plot {shown}/plots")
+            _say(console, f"  tensorboard --logdir {shown}")
 
 
 @app.command()
@@ -193,8 +195,9 @@ def compare(
         bool, typer.Option(help="Which share of layers is found in other runs, by each measure.")
     ] = False,
     method: Annotated[
-        Literal["bootstrap", "jackknife"], typer.Option(help="Of intervals over runs.")
-    ] = "bootstrap",
+        Literal["jackknife", "bootstrap"],
+        typer.Option(help="Of intervals over runs; a bootstrap needs eight or more."),
+    ] = "jackknife",
     scheduler: SchedulerOption = None,
 ) -> None:
     """Compare RUNs layer by layer, and groups of runs within and between."""

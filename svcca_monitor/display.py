@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .experiments.sweep import Outcome
 
 # Moments of training in a table: as many as fit beside the names, within reason.
-FEWEST_COLUMNS, MOST_COLUMNS, COLUMN_WIDTH = 3, 12, 6
+FEWEST_COLUMNS, MOST_COLUMNS, COLUMN_WIDTH = 2, 12, 6
 
 
 class TrainingDisplay:
@@ -136,32 +136,36 @@ class SweepDisplay:
         return Group(table, self.progress)
 
 
-def convergence_table(curves: xr.DataArray, settled: xr.Dataset, *, width: int = 80) -> Table:
+def convergence_table(
+    curves: xr.DataArray, settled: xr.Dataset, resting: xr.Dataset, *, width: int = 80
+) -> Table:
     """Layers × epochs: similarity to the reference, and when each layer settled.
 
     Args:
         curves: Of `learning_dynamics`.
         settled: Of `convergence`.
+        resting: Of `lagged_convergence`.
         width: Characters in a line of the terminal.
     """
     measure, reference = curves.attrs["measure"], curves.attrs["reference"]
     table = Table(
         title=f"{measure} similarity to the {reference} snapshot, top layer first",
         title_justify="left",
-        caption=bottom_up(settled),
+        caption=legend(settled, resting),
         caption_justify="left",
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
     )
     table.add_column("layer", no_wrap=True)
     longest = max(len(str(name)) for name in curves["layer"].values)
-    room = (width - longest - len("  area  half settled chance  ") - 4) // COLUMN_WIDTH
+    room = (width - longest - len("  area  half  settled  rest  chance  ") - 4) // COLUMN_WIDTH
     chosen = _spread(len(curves["step"]), min(max(room, FEWEST_COLUMNS), MOST_COLUMNS))
     for i in chosen:
         table.add_column(f"{float(curves['epoch'][i]):g}", justify="right", no_wrap=True)
     table.add_column("area", justify="right", no_wrap=True)
     table.add_column("half", justify="right", no_wrap=True)
     table.add_column("settled", justify="right", no_wrap=True)
+    table.add_column("rest", justify="right", no_wrap=True)
     table.add_column("chance", justify="right", no_wrap=True)
     for name in curves["layer"].values[::-1]:
         values = curves.sel(layer=name).values[chosen]
@@ -172,26 +176,30 @@ def convergence_table(curves: xr.DataArray, settled: xr.Dataset, *, width: int =
             f"{float(row['area_under_curve']):.3f}",
             f"{float(row['half_time']):.1f}",
             f"{float(row['convergence_epoch']):g}",
+            f"{float(resting['convergence_epoch'].sel(layer=name)):g}".replace("nan", "–"),
             f"{float(row['chance_level']):.2f}",
         )
     return table
 
 
-def bottom_up(settled: xr.Dataset) -> str:
-    """The bottom-up index in a sentence."""
+def legend(settled: xr.Dataset, resting: xr.Dataset) -> str:
+    """What the columns mean, and the bottom-up index in a sentence."""
     tau, p_value = float(settled["bottom_up_index"]), float(settled["p_value"])
-    threshold = settled.attrs["threshold"]
     rescaled = ", with chance at 0" if settled.attrs["adjusted"] else ""
-    legend = (
+    how = resting.attrs
+    columns = (
         f"area, half, settled: of similarity to the end{rescaled}\n"
         f"half: epoch at which it is half way up\n"
-        f"settled: epoch from which it stays at {threshold:g} or above\n"
+        f"settled: epoch from which it stays at {settled.attrs['threshold']:g} or above\n"
+        f"rest: epoch at which it was seen to rest, without knowing the end:\n"
+        f"  {how['patience']} snapshots in a row at {how['threshold']:g} or above to the "
+        f"{how['reference']}\n"
         "chance: what unrelated layers of that size would score at the end"
     )
     if np.isnan(tau):
-        return legend
+        return columns
     return (
-        f"{legend}\nbottom-up index (Kendall's τ of depth and area): {tau:+.2f} "
+        f"{columns}\nbottom-up index (Kendall's τ of depth and area): {tau:+.2f} "
         f"(p = {p_value:.2g}); −1 is strictly from the bottom up"
     )
 

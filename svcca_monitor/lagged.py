@@ -90,7 +90,7 @@ def lagged_convergence(
         },
         attrs={
             "measure": measure,
-            "reference": f"snapshot {lag:g} epochs earlier",
+            "reference": f"snapshot {lag:g} epoch{'' if lag == 1 else 's'} earlier",
             "threshold": threshold,
             "patience": patience,
             "adjusted": int(adjusted),

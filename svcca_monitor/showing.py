@@ -10,6 +10,7 @@ from rich.console import Console
 from .comparison_tables import seeds_table
 from .display import convergence_table
 from .dynamics import learning_dynamics
+from .lagged import lagged_convergence
 from .run import Run
 from .seeds import convergence_over_seeds
 from .settling import CONVERGED, convergence
@@ -45,7 +46,8 @@ def print_convergence(
     settled = convergence(run, **how)
     curves = learning_dynamics(run, reference, measure=name, adjusted=adjusted, **options)
     curves = curves.sel(layer=settled["layer"].values)
-    console.print(convergence_table(curves, settled, width=console.width))
+    resting = lagged_convergence(run, layers=layers, measure=name, **options)
+    console.print(convergence_table(curves, settled, resting, width=console.width))
     console.print(f"{len(run.steps)} snapshots, {run.size / 1e6:.1f} MB on disk")
 
 

@@ -43,6 +43,15 @@ def test_a_second_run_of_a_config_gets_a_place_of_its_own(tmp_path):
 MLP = ["--set", "model.name=mlp", "--set", "model.parameters={units: [12]}"]
 
 
+def test_what_cannot_be_shown_of_a_run_does_not_hide_where_it_is(tmp_path):
+    sets = [*MLP, "--set", "training.epochs=1", "--set", "analysis.layers=[fc2]"]
+    done = call("run", PROJECT / "configs/digits.yaml", *sets, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Unknown layer 'fc2'. Did you mean 'fc1'" in done.stderr
+    assert "Run in logs/digits." in done.stdout
+    assert Run(tmp_path / "logs/digits").steps == [0, 1]
+
+
 @pytest.fixture
 def saved_weights(digits, tmp_path):
     """Weights of three epochs in ckpt/, and the mean logits on the test digits that each gives."""

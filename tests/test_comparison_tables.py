@@ -51,15 +51,23 @@ def test_show_of_several_runs_prints_means_with_intervals_within_80_columns(logs
     assert {path.name for path in (logs.parent / "plots").iterdir()} == pictures
 
 
-def test_show_of_one_run_prints_half_times(logs):
-    from svcca_monitor import Run, convergence
+def test_show_of_one_run_prints_when_layers_settled_and_when_that_could_be_told(tmp_path):
+    from svcca_monitor import convergence, lagged_convergence
 
-    done = call("show", logs / "wide-0")
-    settled = convergence(Run(logs / "wide-0")).sel(layer="high")
-    cells = row_of(done.output, "high").split()
-    assert cells[-3] == f"{float(settled['half_time']):.1f}"
-    assert cells[-2] == f"{float(settled['convergence_epoch']):g}"
-    assert cells[-4] == f"{float(settled['area_under_curve']):.3f}"
+    run = write_run(tmp_path / "run", 0, own=3.0, steps=range(8))
+    done = call("show", tmp_path / "run")
+    told = lagged_convergence(run)["convergence_epoch"]
+    assert np.isfinite(told).any()  # or else this shows nothing
+    assert np.isnan(told).any()
+    for layer in run.layers:
+        settled = convergence(run).sel(layer=layer)
+        *_, area, half, epoch, rest, _ = row_of(done.output, layer).split()
+        assert area == f"{float(settled['area_under_curve']):.3f}"
+        assert half == f"{float(settled['half_time']):.1f}"
+        assert epoch == f"{float(settled['convergence_epoch']):g}"
+        at = float(told.sel(layer=layer))
+        assert rest == ("–" if np.isnan(at) else f"{at:g}")
+    assert "3 snapshots in a row at 0.98 or above to the snapshot 1 epoch earlier" in done.output
 
 
 def test_compare_of_two_runs_shows_the_most_similar_layers(logs):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from svcca_monitor import convergence, learning_dynamics, pane, plots
+from svcca_monitor import convergence, lagged_convergence, learning_dynamics, pane, plots
 from svcca_monitor.display import convergence_table
 
 
@@ -70,13 +70,14 @@ def test_the_table_fits_the_terminal(made_run, width):
     run = made_run()
     console = Console(width=width, record=True)
     with console.capture() as captured:
-        console.print(convergence_table(learning_dynamics(run), convergence(run), width=width))
+        tables = learning_dynamics(run), convergence(run), lagged_convergence(run)
+        console.print(convergence_table(*tables, width=width))
     text = captured.get()
     assert "…" not in text
     assert "-1.00" in text
     rows = [line.split() for line in text.splitlines() if line.split()[:1] in (["high"], ["low"])]
     assert [row[0] for row in rows] == ["high", "low"]
-    assert rows[0][-5] == "1.00"  # the last of the curve, before area, half, settled and chance
+    assert rows[0][-6] == "1.00"  # the last of the curve, before area, half, settled, rest, chance
 
 
 def test_moments_are_shares_of_training_not_of_snapshots(made_run):
