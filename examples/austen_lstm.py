@@ -12,9 +12,9 @@ import argparse
 import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import kendalltau
-from seeds import interval, shown
+from seeds import said, shown
 
-from svcca_monitor import Run, learning_dynamics
+from svcca_monitor import Run, dynamics_over_seeds, learning_dynamics
 from svcca_monitor.experiments.sweep import sweep_runs
 
 REFERENCES = {"final": "against the end", "previous": "against the epoch before (lagged)"}
@@ -26,42 +26,46 @@ def main():
     parser.add_argument("-o", "--output", default="austen_lstm.png")
     arguments = parser.parse_args()
     runs = [Run(path) for _, _, path in sweep_runs(arguments.logs)]
-    curves = {
-        reference: [learning_dynamics(run, reference, measure="cca") for run in runs]
+    of_run = {
+        reference: np.array([learning_dynamics(run, reference, measure="cca") for run in runs])
         for reference in REFERENCES
     }
-    layers, epochs = runs[0].layers, curves["final"][0]["epoch"].values
-    final, lagged = (np.array([c.values for c in curves[r]]) for r in ("final", "previous"))
+    curves = {
+        reference: dynamics_over_seeds(runs, reference, measure="cca") for reference in REFERENCES
+    }
+    layers, epochs = runs[0].layers, curves["final"]["epoch"].values
     print(f"{len(runs)} seeds, {epochs[-1]:g} epochs; mean canonical correlation (cca)")
     last = len(epochs) - 1
     for which, i in (("early", last // 4), ("half way", last // 2), ("late", last - 1)):
-        tau = [kendalltau(range(len(layers)), values[i]).statistic for values in final]
+        tau = [kendalltau(range(len(layers)), values[i]).statistic for values in of_run["final"]]
         print(f"  {which}, epoch {epochs[i]:g}: Kendall's tau of depth and similarity to the end")
         print(f"    {shown(tau)}; −1 is strictly from the bottom up, 0 no order")
         for j, layer in enumerate(layers):
-            chance = np.mean([c["chance"].values[i, j] for c in curves["final"]])
-            print(f"    {layer:10s} {shown(final[:, i, j], 3)}  chance {chance:.2f}")
+            at = curves["final"][:, i, j]
+            print(f"    {layer:10s} {said(at, 3)}  chance {float(at['chance']):.2f}")
     # By how much the last step of the mean curve exceeds the step before it.
-    for reference, values in (("final", final), ("previous", lagged)):
+    for reference, values in of_run.items():
         steps = np.diff(values.mean(axis=2), axis=1)
         print(f"  last step of the curves {REFERENCES[reference]}: {shown(steps[:, -1], 4)}")
         print(f"    the step before: {shown(steps[:, -2], 4)}")
-    draw(curves, layers, epochs).savefig(arguments.output, dpi=80)
+    draw(curves, layers).savefig(arguments.output, dpi=80)
 
 
-def draw(curves, layers, epochs):
+def draw(curves, layers):
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, (reference, title) in zip(
         figure.subplots(1, 2, sharey=True), REFERENCES.items(), strict=True
     ):
-        mean, lower, upper = interval([curve.values for curve in curves[reference]])
+        mean, lower, upper = curves[reference].values
+        epochs = curves[reference]["epoch"].values
         for i, layer in enumerate(layers):
             shade = (i / len(layers), 0.25, 1 - i / len(layers))
             axes.plot(epochs, mean[:, i], color=shade, marker="o", markersize=3, label=layer)
             axes.fill_between(epochs, lower[:, i], upper[:, i], color=shade, alpha=0.15, lw=0)
         axes.set(title=title, xlabel="epoch", ylim=(0, 1.02))
+        axes.set_xticks(epochs[:: max(1, len(epochs) // 5)])
         axes.grid(alpha=0.3)
-    figure.axes[0].set_ylabel(f"cca similarity, mean of {len(curves['final'])} seeds")
+    figure.axes[0].set_ylabel(f"cca similarity, mean of {curves['final'].attrs['n_runs']} seeds")
     figure.axes[1].legend(reverse=True, frameon=False)
     return figure
 

@@ -8,9 +8,9 @@ import argparse
 
 import numpy as np
 from matplotlib.figure import Figure
-from seeds import interval, shown
+from seeds import said, shown
 
-from svcca_monitor import Run, convergence, learning_dynamics, pane
+from svcca_monitor import Run, convergence_over_seeds, dynamics_over_seeds, pane
 from svcca_monitor.experiments.sweep import sweep_runs
 
 # Diagonal at 75 % of training, read off the paper's figure; batch-norm blocks at its end.
@@ -36,9 +36,9 @@ def main():
     for normed, runs in nets.items():
         print(f"\n{'with' if normed else 'without'} batch norm, {len(runs)} seeds")
         for adjusted in (False, True):
-            tau = [float(convergence(run, adjusted=adjusted)["bottom_up_index"]) for run in runs]
+            tau = convergence_over_seeds(runs, adjusted=adjusted)["bottom_up_index"]
             scale = ", chance taken off" if adjusted else ""
-            print(f"  bottom-up index: {shown(tau)}{scale}; expected at most -0.70")
+            print(f"  bottom-up index: {said(tau)}{scale}; expected at most -0.70")
         print_diagonal(runs)
         print_blocks(runs, normed)
     draw(nets).savefig(arguments.output, dpi=80)
@@ -46,15 +46,15 @@ def main():
 
 def print_diagonal(runs):
     """Similarity of each layer to its own end, at three quarters of training."""
-    curves = [learning_dynamics(run) for run in runs]
-    epochs = curves[0]["epoch"].values
+    curves = dynamics_over_seeds(runs)
+    epochs = curves["epoch"].values
     nearest = int(np.abs(epochs - 0.75 * epochs[-1]).argmin())
     print(f"  similarity to the end at epoch {epochs[nearest]:g} of {epochs[-1]:g}")
     for layer in runs[0].layers:
-        at = [curve.sel(layer=layer).isel(step=nearest) for curve in curves]
-        chance = np.mean([float(value["chance"]) for value in at])
+        at = curves.sel(layer=layer).isel(step=nearest)
         published = f"{PUBLISHED[layer]:.2f}" if layer in PUBLISHED else "   –"
-        print(f"    {layer:7s} {shown(at)}  chance {chance:.2f}  published {published}")
+        chance = float(at["chance"])
+        print(f"    {layer:7s} {said(at)}  chance {chance:.2f}  published {published}")
 
 
 def print_blocks(runs, normed):
@@ -101,9 +101,9 @@ def draw(nets):
 
 
 def draw_curves(axes, runs):
-    curves = [learning_dynamics(run) for run in runs]
-    mean, lower, upper = interval([curve.values for curve in curves])
-    epochs = curves[0]["epoch"].values
+    curves = dynamics_over_seeds(runs)
+    mean, lower, upper = curves.values
+    epochs = curves["epoch"].values
     for i, layer in enumerate(runs[0].layers):
         shade = (i / len(runs[0].layers), 0.25, 1 - i / len(runs[0].layers))
         axes.plot(epochs, mean[:, i], color=shade, lw=1.2, label=layer)

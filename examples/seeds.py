@@ -20,9 +20,7 @@ def shown(values, digits=2):
     return f"{mean} [{', '.join(ends)}]" if len(values) > 1 else mean
 
 
-def nets_drawn(rng, n):
-    """Positions of n nets drawn with replacement, at least two of them different."""
-    while True:
-        chosen = rng.integers(n, size=n)
-        if len(set(chosen)) > 1:
-            return chosen
+def said(statistics, digits=2):
+    """The same, of mean, lower and upper end as the package gives them; nan ends are left out."""
+    mean, *ends = (f"{float(number):.{digits}f}" for number in statistics)
+    return mean if "nan" in ends else f"{mean} [{', '.join(ends)}]"

@@ -4,21 +4,21 @@ svcca-monitor sweep configs/width.yaml --log-dir LOGS
 python examples/width.py LOGS -o figure.png
 
 The distance of a width is 1 − PWCCA of the same layer of two seeds, averaged over both directions,
-layers and pairs of seeds. Intervals are percentiles of a bootstrap over the nets of each width; a
-net drawn twice is not paired with itself.
+layers and pairs of seeds. Intervals are by the jackknife over nets: pairs that share a net are not
+independent.
 """
 
 import argparse
-from itertools import combinations
 
 import numpy as np
 from matplotlib.figure import Figure
-from seeds import nets_drawn
+from scipy import stats
+from seeds import said
 
-from svcca_monitor import Run, similarity
+from svcca_monitor import Run
+from svcca_monitor.experiments.all_pairs import compare_runs
 from svcca_monitor.experiments.sweep import sweep_runs
-
-N_RESAMPLES = 2000
+from svcca_monitor.over_runs import mean_interval, pair_mean_interval
 
 
 def main():
@@ -28,85 +28,88 @@ def main():
     arguments = parser.parse_args()
     nets = {}
     for _, settings, path in sweep_runs(arguments.logs):
-        nets.setdefault(settings["model.parameters.width"], []).append(Run(path))
+        nets.setdefault(settings["model.parameters.width"], []).append(path)
     nets = dict(sorted(nets.items()))
-    accuracy = [np.array([accuracy_of(run) for run in runs]) for runs in nets.values()]
+    widths = list(nets)
+    accuracy = [np.array([accuracy_of(Run(path)) for path in paths]) for paths in nets.values()]
+    scores = np.array([mean_interval(each) for each in accuracy])
 
     found = {}
     for scale, adjusted in (("PWCCA as published", False), ("PWCCA, chance taken off", True)):
-        tables = [distances(runs, adjusted=adjusted) for runs in nets.values()]
-        found[scale] = observed, low, high = with_intervals(list(nets), tables, accuracy)
+        tables = [distances(paths, adjusted=adjusted) for paths in nets.values()]
+        found[scale] = np.array([of_pairs(table) for table in tables])
         print(f"\n{scale}: distance between seeds")
-        for i, (width, runs) in enumerate(nets.items()):
-            both = [
-                f"{key} {observed[key][i]:.3f} [{low[key][i]:.3f}, {high[key][i]:.3f}]"
-                for key in ("distance", "accuracy")
-            ]
-            print(f"  width {width:<4g} {both[0]}  {both[1]}  {len(runs)} seeds")
-        for key, published in (("r with accuracy", "−0.96"), ("r with log width", "–")):
-            interval = f"[{low[key]:.2f}, {high[key]:.2f}]"
-            print(f"  {key}: {observed[key]:.2f} {interval}  published {published}")
-    draw(list(nets), found).savefig(arguments.output, dpi=80)
+        for width, distance, score, each in zip(
+            widths, found[scale], scores, accuracy, strict=True
+        ):
+            numbers = f"distance {said(distance, 3)}  accuracy {said(score, 3)}"
+            print(f"  width {width:<4g} {numbers}  {len(each)} seeds")
+        r = correlation(tables, accuracy)
+        print(f"  r with accuracy: {said(r)}  published −0.96")
+        logarithms = [
+            np.full(len(each), np.log(w)) for w, each in zip(widths, accuracy, strict=True)
+        ]
+        print(f"  r with log width: {said(correlation(tables, logarithms))}")
+    draw(widths, found, scores[:, 0]).savefig(arguments.output, dpi=80)
 
 
 def accuracy_of(run):
     return run.header(run.steps[-1])["logs"]["val_accuracy"]
 
 
-def distances(runs, *, adjusted):
-    """Distances of all pairs of runs, (n, n), means over layers; nan on the diagonal."""
-    snapshots = [run.snapshot(run.steps[-1]) for run in runs]
-    table = np.full((len(runs), len(runs)), np.nan)
-    for (i, a), (j, b) in combinations(enumerate(snapshots), 2):
-        alike = [
-            similarity(x, y, measure="pwcca", adjusted=adjusted)
-            for layer in a
-            for x, y in ((a[layer], b[layer]), (b[layer], a[layer]))
-        ]
-        table[i, j] = table[j, i] = 1 - np.mean(alike)
-    return table
+def distances(paths, *, adjusted):
+    """Distances of all pairs of runs, (n, n): means over layers and both directions."""
+    alike = compare_runs(paths, measure="pwcca", adjusted=adjusted).mean("layer").values
+    return 1 - (alike + alike.T) / 2
 
 
-def with_intervals(widths, tables, accuracy, seed=0):
-    """What `summary` gives of all nets, with the ends of the 95 % interval of each entry."""
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(N_RESAMPLES):
-        chosen = [nets_drawn(rng, len(table)) for table in tables]
-        draws.append(summary(widths, tables, accuracy, chosen))
-    observed = summary(widths, tables, accuracy, [range(len(table)) for table in tables])
-    low, high = (
-        {key: np.quantile([draw[key] for draw in draws], q, axis=0) for key in observed}
-        for q in (0.025, 0.975)
-    )
-    return observed, low, high
+def of_pairs(table):
+    """Mean over pairs of different nets with its interval; without ends for two nets."""
+    return [float(end[0]) for end in pair_mean_interval(table[None], range(len(table)))]
 
 
-def summary(widths, tables, accuracy, chosen):
-    """Of the chosen nets: distance and accuracy of each width, and how they go together."""
-    distance = [np.nanmean(table[np.ix_(c, c)]) for table, c in zip(tables, chosen, strict=True)]
-    scores = [values[list(c)].mean() for values, c in zip(accuracy, chosen, strict=True)]
-    return {
-        "distance": distance,
-        "accuracy": scores,
-        "r with accuracy": np.corrcoef(distance, scores)[0, 1],
-        "r with log width": np.corrcoef(distance, np.log(widths))[0, 1],
-    }
+def correlation(tables, values):
+    """Correlation over widths of mean distance and mean value, with a 95 % interval over nets.
+
+    Each net is left out in turn (Arvesen 1969), on Fisher's scale, on which the ends stay within
+    ±1; degrees of freedom as in the smallest group.
+    """
+
+    def z(left_out=(None, None)):
+        means = []
+        for i, (table, value) in enumerate(zip(tables, values, strict=True)):
+            rest = [k for k in range(len(table)) if (i, k) != left_out]
+            a, b = np.triu_indices(len(rest), 1)
+            means.append((table[np.ix_(rest, rest)][a, b].mean(), value[rest].mean()))
+        return np.arctanh(np.clip(np.corrcoef(*np.transpose(means))[0, 1], -1 + 1e-12, 1 - 1e-12))
+
+    sizes = [len(table) for table in tables]
+    if min(sizes) < 3:  # without one of two nets there is no pair
+        return [np.tanh(z()), np.nan, np.nan]
+    variance = 0.0
+    for i, n in enumerate(sizes):
+        each = [z((i, k)) for k in range(n)]
+        variance += (n - 1) * np.var(each)
+    half = stats.t.ppf(0.975, min(sizes) - 1) * np.sqrt(variance)
+    return list(np.tanh([z(), z() - half, z() + half]))
 
 
-def draw(widths, found):
+def draw(widths, found, accuracy):
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for (scale, (observed, low, high)), colour in zip(found.items(), ("C0", "C1"), strict=True):
-        bars = [np.subtract(observed["distance"], low["distance"])]
-        bars.append(np.subtract(high["distance"], observed["distance"]))
-        for axes, x in ((left, widths), (right, observed["accuracy"])):
+    for (scale, distance), colour in zip(found.items(), ("C0", "C1"), strict=True):
+        mean, low, high = distance.T
+        for axes, x in ((left, widths), (right, accuracy)):
             axes.errorbar(
-                x, observed["distance"], np.maximum(bars, 0),
+                x, mean, np.nan_to_num([mean - low, high - mean]),
                 color=colour, marker="o", capsize=3, ls="-" if axes is left else "", label=scale,
             )  # fmt: skip
-    for width, x, y in zip(widths, observed["accuracy"], high["distance"], strict=True):
-        right.annotate(f"×{width:g}", (x, y), (0, 5), textcoords="offset points", ha="center")
+    for width, x in zip(widths, accuracy, strict=True):
+        right.annotate(
+            f"×{width:g}", (x, 0), (0, 4), xycoords=("data", "axes fraction"),
+            textcoords="offset points", ha="center",
+        )  # fmt: skip
+    right.margins(x=0.1)
     left.set(xscale="log", xlabel="width", ylabel="distance between seeds, mean of layers")
     left.set_xticks(widths, [f"×{width:g}" for width in widths])
     left.minorticks_off()

@@ -90,11 +90,46 @@ def test_the_interval_over_seeds_is_students(script):
     assert script("seeds").interval([0.5, 1.0])[2] == 1
 
 
+def pairs_at(*distances):
+    """Distances of three nets: of the first and second, the first and third, the others."""
+    table = np.zeros((3, 3))
+    table[np.triu_indices(3, 1)] = distances
+    return table + table.T
+
+
 def test_wider_nets_that_are_nearer_and_better_have_a_correlation_of_minus_one(script):
-    study = script("width")
-    tables = [np.array([[np.nan, d], [d, np.nan]]) for d in (0.6, 0.4, 0.3)]
-    accuracy = [np.array([a, a]) for a in (0.4, 0.6, 0.7)]
-    observed, low, high = study.with_intervals([1, 2, 4], tables, accuracy)
-    assert observed["distance"] == [0.6, 0.4, 0.3]
-    for found in (observed, low, high):
-        assert found["r with accuracy"] == pytest.approx(-1)
+    tables = [pairs_at(d, d, d) for d in (0.6, 0.4, 0.3)]
+    accuracy = [np.full(3, a) for a in (0.4, 0.6, 0.7)]
+    np.testing.assert_allclose(script("width").correlation(tables, accuracy), -1)
+    of_two = script("width").correlation([table[:2, :2] for table in tables], accuracy)
+    np.testing.assert_allclose(of_two, [-1, np.nan, np.nan])
+
+
+def test_the_interval_of_a_correlation_leaves_out_one_net_at_a_time(script):
+    tables = [pairs_at(0.6, 0.5, 0.7), pairs_at(0.45, 0.4, 0.41), pairs_at(0.5, 0.3, 0.35)]
+    accuracy = [np.array(a) for a in ([0.4, 0.45, 0.41], [0.6, 0.5, 0.55], [0.52, 0.7, 0.6])]
+    r, low, high = script("width").correlation(tables, accuracy)
+    distance = [table[np.triu_indices(3, 1)].mean() for table in tables]
+    assert r == pytest.approx(np.corrcoef(distance, [a.mean() for a in accuracy])[0, 1])
+    squares = 0.0
+    for g in range(3):
+        left = []
+        for pair, rest in (((1, 2), [1, 2]), ((0, 2), [0, 2]), ((0, 1), [0, 1])):
+            d, a = list(distance), [each.mean() for each in accuracy]
+            d[g], a[g] = tables[g][pair], accuracy[g][rest].mean()
+            left.append(np.arctanh(np.corrcoef(d, a)[0, 1]))
+        squares += 2 / 3 * np.sum((left - np.mean(left)) ** 2)
+    half = 4.302653 * np.sqrt(squares)  # Student's table, two degrees of freedom
+    np.testing.assert_allclose([low, high], np.tanh(np.arctanh(r) + np.array([-half, half])))
+
+
+def test_distances_of_nets_are_the_mean_of_both_directions_and_all_layers(script, tmp_path):
+    from several_runs import write_run
+
+    from svcca_monitor import similarity
+
+    runs = [write_run(tmp_path / str(i), i, steps=(0, 1)) for i in range(3)]
+    table = script("width").distances([run.path.parent for run in runs], adjusted=False)
+    a, b = (runs[i].snapshot(1) for i in (0, 2))
+    both = [similarity(x[n], y[n], measure="pwcca") for n in a for x, y in ((a, b), (b, a))]
+    assert table[0, 2] == table[2, 0] == pytest.approx(1 - np.mean(both))
