@@ -2,6 +2,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 
 from svcca_monitor import LayerInfo, ProbeSet, Run, Subspace, convergence, learning_dynamics
 from svcca_monitor.settling import _half_time
@@ -25,6 +26,30 @@ def test_the_area_is_the_mean_height_of_the_curve(made_run):
     by_hand = sum((a + b) / 2 for a, b in pairwise(curve)) / 4
     area = convergence(run)["area_under_curve"].sel(layer="high")
     assert float(area) == pytest.approx(by_hand)
+
+
+def test_the_area_is_over_epochs_and_not_over_snapshots(made_run):
+    run = made_run(steps=(0, 1, 2, 4, 12))
+    curve = learning_dynamics(run, adjusted=True).sel(layer="high").values
+    area = float(convergence(run)["area_under_curve"].sel(layer="high"))
+    assert area == pytest.approx(trapezoid(curve, run.epochs) / 12)
+    assert abs(area - trapezoid(curve) / 4) > 0.01  # or else this shows nothing
+
+
+def test_going_back_to_an_older_checkpoint_takes_no_time(tmp_path):
+    rng = np.random.default_rng(0)
+    end, start = rng.normal(size=(2, 60, 4))
+    run = Run.create(
+        tmp_path,
+        [LayerInfo("a", "Dense", 0, (None, 4), "mean")],
+        ProbeSet(rng.normal(size=(60, 2))),
+    )
+    for step, (epoch, share) in enumerate([(0, 0.0), (2, 0.9), (1, 0.3), (3, 1.0)]):
+        x = Subspace.from_activations(share * end + (1 - share) * start)
+        run.write_snapshot(step, {"a": x}, epoch=epoch)
+    a, b, c, d = learning_dynamics(run, adjusted=True).sel(layer="a").values
+    [area] = convergence(run)["area_under_curve"].values
+    assert area == pytest.approx(((a + b) / 2 * 2 + (c + d) / 2 * 2) / 4)
 
 
 def test_convergence_asks_for_staying_above_the_threshold(made_run):
