@@ -194,6 +194,7 @@ def test_what_is_no_number_name_or_section_is_told_once(there, here, message, tm
         ("freeze: {schedule: linear, patience: 5}", "`patience` is of `when: converged`"),
         ("analysis: {reference: -1}", r"'reference' in \[analysis\] .*greater than or equal to 0"),
         ("analysis: {reference: true}", r"'reference' in \[analysis\]"),
+        ("analysis: {reference: a step}", "Unknown reference 'a step'"),
         ("analysis: {measure: 3}", r"'measure' in \[analysis\] .*valid string"),
         ("monitor: {snapshot_freq: yes}", r"'snapshot_freq' in \[monitor\]"),
     ],
@@ -224,3 +225,4 @@ def test_the_names_that_configs_know_are_those_there_are():
     assert set(sections.MODELS) == set(models.MODELS)
     properties = config.Config.schema_of_files()["$defs"]["MonitorConfig"]["properties"]
     assert "pwcca" in properties["measure"]["enum"]
+    assert "a list of steps" in properties["snapshot_freq"]["description"]

@@ -51,11 +51,12 @@ class Config(Section):
             "matrix": {
                 "type": "object",
                 "additionalProperties": anything,
+                "minProperties": 1,
                 "description": "Lists of values by section.key: a sweep runs all combinations.",
             },
             "exclude": {
                 "type": "array",
-                "items": {"type": "object"},
+                "items": {"type": "object", "minProperties": 1},
                 "description": "Settings of the matrix whose combinations are left out.",
             },
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,29 +24,23 @@ from ..schedule import parse as parse_frequency
 from ..store import Store
 from ..subspace import Criterion
 
-# Built-in names; anything else is `module:function`.
+FUNCTION = "module:function"
+# Built-in names, beside which there are functions.
 DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "npz", "text")
 MODELS = ("mlp", "convnet", "resnet", "lstm")
 # The largest seed that Keras sets.
 MOST_SEED = 2**32 - 1
 
 
-def _known(kind: str, names: Iterable[str]) -> Callable[[str], str]:
+def _known(kind: str, names: Iterable[str], *others: str) -> AfterValidator:
+    """Refuses a name that is none of these; `others` are what may stand there beside names."""
+
     def check(name: str) -> str:
-        if name not in names:
-            raise ValueError(unknown_name(kind, name, names))
+        if name not in names and not (FUNCTION in others and ":" in name):
+            raise ValueError(unknown_name(kind, name, (*names, *others)))
         return name
 
-    return check
-
-
-def _built_in(kind: str, names: Sequence[str]) -> Callable[[str], str]:
-    def check(name: str) -> str:
-        if ":" not in name and name not in names:
-            raise ValueError(unknown_name(kind, name, (*names, "module:function")))
-        return name
-
-    return check
+    return AfterValidator(check)
 
 
 def _enum(names: Iterable[str]) -> Any:
@@ -57,22 +51,25 @@ def _pattern(names: Sequence[str]) -> Any:
     return Field(json_schema_extra={"pattern": f"^({'|'.join(names)}|[^:]+:[^:]+)$"})
 
 
-DataName = Annotated[str, AfterValidator(_built_in("data", DATA)), _pattern(DATA)]
-ModelName = Annotated[str, AfterValidator(_built_in("model", MODELS)), _pattern(MODELS)]
-MeasureName = Annotated[str, AfterValidator(_known("measure", MEASURES)), _enum(MEASURES)]
+DataName = Annotated[str, _known("data", DATA, FUNCTION), _pattern(DATA)]
+ModelName = Annotated[str, _known("model", MODELS, FUNCTION), _pattern(MODELS)]
+MeasureName = Annotated[str, _known("measure", MEASURES), _enum(MEASURES)]
 RepresentationName = Annotated[
-    str, AfterValidator(_known("representation", REPRESENTATIONS)), _enum(REPRESENTATIONS)
+    str, _known("representation", REPRESENTATIONS), _enum(REPRESENTATIONS)
 ]
-ReferenceName = Annotated[
-    str, AfterValidator(_known("reference", (*REFERENCES, "a step"))), _enum(REFERENCES)
-]
+ReferenceName = Annotated[str, _known("reference", REFERENCES, "a step"), _enum(REFERENCES)]
 Epochs = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
     """Refuses what it does not know: other keys, and `yes` or `"3"` where a number belongs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,  # in the schema, for editors to show
+    )
 
 
 class DataConfig(Section):
