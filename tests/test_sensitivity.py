@@ -126,6 +126,14 @@ def test_classes_that_the_net_learns_alike_move_together():
     np.testing.assert_array_equal(np.diagonal(gaps), 0.0)
 
 
+def test_the_gap_of_two_classes_is_the_mean_distance_of_their_curves():
+    found = class_sensitivity(taught([(1, 0.2, 1, 1, 1, 1), (0.3, 0.9, 1, 1, 1, 1)]), SIX)
+    one, other = found.values[:, 0], found.values[:, 1]
+    assert (one[0] - other[0]) * (one[1] - other[1]) < 0  # the curves cross: signs matter
+    expected = (abs(one[0] - other[0]) + abs(one[1] - other[1])) / 2
+    assert float(class_gaps(found).loc["0", "1"]) == pytest.approx(expected)
+
+
 def test_classes_that_the_net_learns_one_after_the_other_do_not_move_together():
     layers = taught([(1, 0.2, 1, 1, 1, 1), (1, 0.5, 1, 1, 1, 1)])
     gaps = class_gaps(class_sensitivity(layers, SIX))

@@ -59,6 +59,7 @@ def test_the_gap_of_alike_classes_is_told_from_that_of_others(script, capsys):
     assert "automobile and truck: 0.10 [-0.03, 0.23]" in printed
     assert "cat and dog: 0.05" in printed
     assert "other pairs, mean: 0.30" in printed
+    assert "minus other pairs, seed by seed: -0.20 [-0.20, -0.20]" in printed
 
 
 def test_what_memorising_adds_has_the_interval_of_two_independent_means(script):
