@@ -59,7 +59,8 @@ def over_seeds(means, key, n):
     table = np.full((1, n, n), np.nan)
     for (i, j), mean in means.items():
         table[0, i, j] = table[0, j, i] = float(mean[key])
-    return [float(end[0]) for end in pair_mean_interval(table, range(n))]
+    # Correlations and shares of variance, and differences of these: none is beyond ±1.
+    return [float(np.clip(end[0], -1, 1)) for end in pair_mean_interval(table, range(n))]
 
 
 if __name__ == "__main__":
