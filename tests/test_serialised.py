@@ -1,6 +1,7 @@
 """What configs say of training becomes objects of Keras, or an error with the nearest name."""
 
 import json
+import subprocess
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from svcca_monitor import Run
 from svcca_monitor.experiments import config, serialised, train
+from svcca_monitor.experiments.provenance import provenance
 
 BASE = {
     "data": {"name": "digits", "train_size": 96, "test_size": 60},
@@ -85,3 +87,38 @@ def test_a_run_keeps_where_it_came_from_and_its_config_repeats_it(tmp_path):
     for step in first.steps:
         for name, snapshot in first.snapshot(step).items():
             np.testing.assert_array_equal(snapshot.basis, again.snapshot(step)[name].basis)
+
+
+def test_the_last_snapshot_sees_what_callbacks_of_the_config_do_at_the_end(tmp_path, monkeypatch):
+    (tmp_path / "raises_for_test.py").write_text(
+        "import keras\n"
+        "class Raise(keras.callbacks.Callback):\n"
+        "    def on_train_end(self, logs=None):\n"
+        "        bias = self.model.get_layer('logits').bias\n"
+        "        bias.assign(bias + 5.0)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    sections = {"training": {"epochs": 1, "callbacks": ["raises_for_test:Raise"]}}
+    train.train(config.check({**BASE, **sections}, "x.yaml"), tmp_path / "run")
+    run = Run(tmp_path / "run")
+    assert abs(run.snapshot(0)["logits"].mean).max() < 4
+    assert (run.snapshot(run.steps[-1])["logits"].mean > 2).all()
+
+
+def test_the_revision_is_that_of_the_directory_and_says_if_files_differ(tmp_path, monkeypatch):
+    def git(*arguments):
+        who = ["-c", "user.name=x", "-c", "user.email=x@y"]
+        command = ["git", *who, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert provenance("tensorflow")["git"] is None
+    git("init", "-q")
+    git("commit", "-q", "--allow-empty", "-m", "first")
+    assert provenance("tensorflow")["git"] == {
+        "revision": git("rev-parse", "HEAD"),
+        "changed": False,
+    }
+    (tmp_path / "new").touch()
+    assert provenance("tensorflow")["git"]["changed"] is True

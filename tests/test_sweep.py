@@ -13,7 +13,7 @@ import yaml
 from svcca_monitor import Run
 from svcca_monitor.experiments.config import ConfigError, load
 from svcca_monitor.experiments.matrix import Sweep
-from svcca_monitor.experiments.sweep import run_sweep, sweep_runs
+from svcca_monitor.experiments.sweep import FINISHED, _take_place, run_sweep, sweep_runs
 
 PROJECT = Path(__file__).parents[1]
 DIGITS = PROJECT / "configs/digits.yaml"
@@ -83,6 +83,27 @@ def test_a_place_that_cannot_be_written_fails_its_run_and_no_other(config, tmp_p
     outcomes = run_sweep(sweep, tmp_path / "runs")
     assert [outcome.state for outcome in outcomes] == ["failed", "failed"]
     assert all("Error: " in outcome.error for outcome in outcomes)
+
+
+def test_of_two_processes_that_trained_the_same_run_the_first_counts(tmp_path):
+    def attempt(name, content):
+        folder = tmp_path / ".attempts" / name
+        folder.mkdir(parents=True)
+        (folder / FINISHED).write_text(content)
+        return folder
+
+    one, two = attempt("seed=1-aaaaaaaa", "one"), attempt("seed=1-bbbbbbbb", "two")
+    other = attempt("seed=11-cccccccc", "another run")
+    _take_place(one, tmp_path / "seed=1")
+    two.mkdir(exist_ok=True)  # as of a process that has not ended yet
+    (two / FINISHED).write_text("two")
+    _take_place(two, tmp_path / "seed=1")
+    assert (tmp_path / "seed=1" / FINISHED).read_text() == "one"
+    assert sorted((tmp_path / ".attempts").iterdir()) == [other]
+    (tmp_path / "seed=2").mkdir()
+    (tmp_path / "seed=2/mine").touch()
+    with pytest.raises(OSError, match="seed=2"):  # what is no run is not taken away
+        _take_place(attempt("seed=2-dddddddd", "two"), tmp_path / "seed=2")
 
 
 def test_a_scheduler_that_does_not_answer_is_told_with_the_way_out(monkeypatch):
