@@ -62,7 +62,8 @@ class CCAResult:
         """How many pairs correlate beyond chance, by Bartlett's test (Bartlett 1947).
 
         Tests that all correlations from the k-th on are 0, for k = 0, 1, …, until that cannot be
-        rejected. Assumes real, normal activations and more samples than dimensions.
+        rejected. Assumes normal activations and more samples than dimensions; for complex ones the
+        test has twice the degrees of freedom (Krishnaiah 1976, J. Multivariate Anal. 6:1).
 
         Args:
             level: Probability of taking chance for a direction, in (0, 1).
@@ -74,7 +75,10 @@ class CCAResult:
         from scipy.stats import chi2
 
         n, p, q = self.x_variates.shape[1], self.x_rank, self.y_rank
-        scale = n - 1 - (p + q + 1) / 2
+        # A complex number is two real ones. (If one side is complex, the variates of both are.)
+        of_complex = np.iscomplexobj(self.x_variates)
+        parts, rest = (2, 0.0) if of_complex else (1, 0.5)
+        scale = parts * (n - 1 - (p + q) / 2) - rest
         if scale <= 0:
             raise ValueError(
                 f"Bartlett's test needs more samples: {n} for {p} and {q} dimensions are too few."
@@ -82,7 +86,7 @@ class CCAResult:
         with np.errstate(divide="ignore"):  # a correlation of 1 is beyond any level
             logs = np.log1p(-(self.correlations**2))
         for k in range(len(logs)):
-            if chi2.sf(-scale * logs[k:].sum(), (p - k) * (q - k)) >= level:
+            if chi2.sf(-scale * logs[k:].sum(), parts * (p - k) * (q - k)) >= level:
                 return k
         return len(logs)
 

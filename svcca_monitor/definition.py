@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .kernels import Formula
 from .messages import unknown_name
 from .subspace import Subspace
@@ -87,4 +89,9 @@ class Measure:
         if self.chance is None:
             return None
         dims_x, dims_y = getattr(x, self.dims), getattr(y, self.dims)
-        return self.chance(n_samples=n_samples or x.n_samples, dims_x=dims_x, dims_y=dims_y)
+        return self.chance(
+            n_samples=n_samples or x.n_samples,
+            dims_x=dims_x,
+            dims_y=dims_y,
+            of_complex=any(np.iscomplexobj(s.loadings) or np.iscomplexobj(s.basis) for s in (x, y)),
+        )

@@ -255,6 +255,30 @@ def test_what_looks_at_neurons_refuses_factors_without_loadings():
         assert similarity(bare, y, measure=measure) == similarity(x, y, measure=measure)
 
 
+@pytest.mark.parametrize("of_complex", [False, True])
+def test_bartlett_takes_chance_for_a_direction_as_often_as_its_level_says(of_complex):
+    rng = np.random.default_rng(0)
+
+    def views():
+        for _ in range(600):
+            x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 4))
+            if of_complex:  # one complex view is enough
+                y = y + 1j * rng.normal(size=y.shape)
+            yield cca(x, y)
+
+    rate = np.mean([result.significant_directions(0.2) > 0 for result in views()])
+    assert rate == pytest.approx(0.2, abs=3 * 0.4 / np.sqrt(600))
+
+
+def test_bartlett_finds_the_directions_that_complex_views_share():
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=(3, 400, 2, 4)).transpose(2, 0, 1, 3)
+    z, x, y = normal[0] + 1j * normal[1]
+    x[:, :2] += 3 * z[:, :2]
+    y[:, :2] += 3 * z[:, :2]
+    assert cca(x, y).significant_directions() == 2
+
+
 def test_aggregations_refuse_what_they_cannot_take():
     result = cca(*oracle.pair())
     with pytest.raises(ValueError, match=r"whole number, at least 1. Received: k=1\.5"):

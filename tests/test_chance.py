@@ -6,9 +6,11 @@ from itertools import permutations
 import numpy as np
 import oracle
 import pytest
+from scipy.special import gammaln
 
 from svcca_monitor import (
     MEASURES,
+    Moments,
     Subspace,
     canonical_correlations,
     chance_level,
@@ -16,6 +18,7 @@ from svcca_monitor import (
     similarity,
 )
 from svcca_monitor.chance import CLOSED_FORMS, wachter_mean
+from svcca_monitor.few_dimensions import mean_correlation
 from svcca_monitor.sample_size import own_level
 
 SIZES = [(100, 50, 50), (100, 10, 60), (150, 20, 20), (80, 50, 60), (60, 5, 54), (300, 30, 90)]
@@ -30,6 +33,107 @@ def test_wachter_mean_is_what_independent_views_score(n_samples, dims_x, dims_y)
     ]
     level = chance_level("cca", n_samples=n_samples, dims_x=dims_x, dims_y=dims_y)
     assert level == pytest.approx(np.mean(means), abs=3 / n_samples)
+
+
+def simulated(n_samples, p, q, *, of_complex=False, count=20_000):
+    """Mean correlation of independent normal views, from Wishart matrices of their scatter."""
+    rng = np.random.default_rng(0)
+    parts = 2 if of_complex else 1
+
+    def wishart(freedom):  # by Bartlett's decomposition
+        root = np.zeros((count, p, p), complex if of_complex else float)
+        for i in range(p):
+            root[:, i, i] = np.sqrt(2 * rng.gamma(parts * (freedom - i) / 2, size=count))
+            for j in range(i):
+                root[:, i, j] = rng.normal(size=count)
+                if of_complex:
+                    root[:, i, j] += 1j * rng.normal(size=count)
+        return root @ root.conj().mT
+
+    inside, rest = wishart(q), wishart(n_samples - 1 - q)
+    shares = np.linalg.eigvals(np.linalg.solve(inside + rest, inside)).real
+    means = np.sqrt(np.clip(shares, 0, 1)).mean(axis=1)
+    return means.mean(), means.std() / np.sqrt(count)
+
+
+@pytest.mark.parametrize("of_complex", [False, True])
+@pytest.mark.parametrize(
+    ("n_samples", "p", "q"),
+    [
+        *((4000, 1, 1), (20_000, 1, 1), (20_000, 2, 2), (20_000, 2, 9), (20_000, 3, 3)),
+        *((20_000, 5, 8), (20, 5, 9), (14, 4, 9), (20_000, 10, 10)),
+    ],
+)
+def test_few_dimensions_score_by_chance_what_simulation_gives(n_samples, p, q, of_complex):
+    mean, error = simulated(n_samples, p, q, of_complex=of_complex)
+    sizes = {"n_samples": n_samples, "dims_x": q, "dims_y": p}
+    level = chance_level("cca", **sizes, of_complex=of_complex)
+    assert level == pytest.approx(mean, abs=3 * error)
+    assert 3 * error < 3 / n_samples
+    # Negative controls: the limit for many dimensions, and views of the other kind.
+    if p > 1 and not of_complex:
+        assert wachter_mean(**sizes) - mean > 6 * error
+    if n_samples > 20:
+        assert abs(chance_level("cca", **sizes, of_complex=not of_complex) - mean) > 4 * error
+
+
+@pytest.mark.parametrize("n_samples", [10**4, 10**5, 10**6])
+@pytest.mark.parametrize(("p", "q"), [(33, 33), (40, 50), (60, 60)])
+def test_levels_of_many_dimensions_are_right_with_many_samples_too(n_samples, p, q):
+    sizes = {"n_samples": n_samples, "dims_x": p, "dims_y": q}
+    # The exact mean costs more with each dimension, but is exact with many too.
+    exact = mean_correlation(n_samples, p, q, of_complex=False)
+    assert chance_level("svcca", **sizes) == pytest.approx(exact, abs=3 / n_samples)
+    if n_samples > 10**4:  # the negative control: the limit by itself
+        assert wachter_mean(**sizes) - exact > 3 / n_samples
+    exact = mean_correlation(n_samples, p, q, of_complex=True)
+    level = chance_level("svcca", **sizes, of_complex=True)
+    assert level == wachter_mean(**sizes) == pytest.approx(exact, abs=3 / n_samples)
+
+
+@pytest.mark.parametrize(("p", "q", "n"), [(5, 7, 9), (3, 8, 10), (6, 6, 10), (2, 9, 10)])
+@pytest.mark.parametrize("of_complex", [False, True])
+def test_views_that_must_meet_score_what_simulation_gives(p, q, n, of_complex):
+    rng = np.random.default_rng(0)
+    means = []
+    for _ in range(400):
+        x, y = rng.normal(size=(n, p)), rng.normal(size=(n, q))
+        if of_complex:
+            x, y = x + 1j * rng.normal(size=x.shape), y + 1j * rng.normal(size=y.shape)
+        means.append(oracle.mean_cca(x, y))
+    level = chance_level("cca", n_samples=n, dims_x=p, dims_y=q, of_complex=of_complex)
+    assert level == pytest.approx(np.mean(means), abs=4 * np.std(means) / 20 + 1e-12)
+
+
+def test_the_law_of_one_dimension_is_beta():
+    for n, q in ((10, 1), (10, 8), (5000, 7), (10**6, 1)):
+        m = n - 1
+        real = np.exp(gammaln([(q + 1) / 2, m / 2]).sum() - gammaln([q / 2, (m + 1) / 2]).sum())
+        other = np.exp(gammaln([q + 0.5, m]).sum() - gammaln([q, m + 0.5]).sum())
+        sizes = {"n_samples": n, "dims_x": 1, "dims_y": q}
+        assert chance_level("cca", **sizes) == pytest.approx(real, rel=1e-5)
+        assert chance_level("cca", **sizes, of_complex=True) == pytest.approx(other, rel=1e-5)
+
+
+def test_two_and_two_dimensions_of_six_samples_score_the_known_fractions():
+    # ∫∫ sin φ · |sin² φ - sin² ψ| cos φ cos ψ and the same of squares, over ∫∫ without sin φ.
+    sizes = {"n_samples": 6, "dims_x": 2, "dims_y": 2}
+    assert chance_level("cca", **sizes) == pytest.approx(11 / 20, rel=1e-6)
+    assert chance_level("cca", **sizes, of_complex=True) == pytest.approx(4 / 7, rel=1e-6)
+
+
+def test_complex_layers_are_adjusted_by_the_chance_of_complex_layers():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 60, 2, 2)) @ np.array([1, 1j])
+    level = chance_level("cca", n_samples=60, dims_x=2, dims_y=2, of_complex=True)
+    value = similarity(x, y, measure="cca")
+    expected = 1 - (1 - value) / (1 - level)
+    for pair in ((x, y), [Subspace.from_activations(a, loadings=False) for a in (x, y)]):
+        assert similarity(*pair, measure="cca", adjusted=True) == pytest.approx(expected, abs=1e-12)
+    moments = Moments()
+    moments.update({"x": x, "y": y})
+    found = moments.similarity("x", "y", measure="cca", adjusted=True)
+    assert found == pytest.approx(expected, abs=1e-9)
 
 
 def test_wachter_mean_is_not_the_root_of_the_mean_square():

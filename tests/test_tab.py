@@ -340,7 +340,10 @@ def test_chance_levels_are_those_of_the_package(browser, server):
     cases = [
         (measure, n, p, q)
         for measure in ("svcca", "cca_r2", "cka", "cka_debiased")
-        for n, p, q in ((50, 1, 1), (50, 1, 7), (1000, 256, 256), (200, 30.5, 64), (60, 50, 40))
+        for n, p, q in (
+            *((50, 1, 1), (50, 1, 7), (10, 7, 6), (9999, 10, 9), (60, 32, 33), (9, 3, 8)),
+            *((1000, 256, 256), (200, 30.5, 64), (60, 50, 40), (40000, 33, 35)),
+        )
     ]
     with page_of(browser, f"{server.url}/data/plugin_entry.html?name=svcca") as page:
         found = page.evaluate(

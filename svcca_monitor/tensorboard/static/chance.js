@@ -1,6 +1,9 @@
-// What independent layers score: the closed forms of svcca_monitor/chance.py.
+// What independent real layers score: the closed forms of svcca_monitor/chance.py.
+
+import { meanCorrelation } from "./few_dimensions.js";
 
 const NODES = 1024;
+const FEW = 32;
 const known = new Map();
 
 /** Mean similarity of independent layers; NaN where there is no closed form. */
@@ -36,10 +39,31 @@ const FORMS = {
 };
 
 function correlationMean(n, p, q) {
-  if (p !== 1 || q >= n - 1) return wachterMean(n, p, q);
-  return Math.exp(
-    logGamma((q + 1) / 2) + logGamma((n - 1) / 2) - logGamma(q / 2) - logGamma(n / 2),
-  );
+  if (p <= FEW && q < n - 1 && Number.isInteger(p) && Number.isInteger(q)) {
+    return meanCorrelation(n, p, q);
+  }
+  const level = wachterMean(n, p, q);
+  if (level >= 1) return level;
+  const excess = wachterExcess(n, p, q);
+  return excess * n > 1 ? level - excess : level;
+}
+
+/** The first term of what Wachter's law is above the mean of real views. */
+function wachterExcess(n, p, q) {
+  const [lower, upper] = edges(n, p, q);
+  let arcsine = 0;
+  for (let k = 0; k < NODES; k++) {
+    const cosine = Math.cos(((k + 0.5) * Math.PI) / (2 * NODES));
+    arcsine += Math.sqrt(lower + (upper - lower) * cosine ** 2) / NODES;
+  }
+  return (arcsine / 2 - (Math.sqrt(lower) + Math.sqrt(upper)) / 4) / p;
+}
+
+function edges(n, p, q) {
+  const [a, b] = [p / (n - 1), q / (n - 1)];
+  const spread = Math.sqrt(a * (1 - b));
+  const centre = Math.sqrt(b * (1 - a));
+  return [(centre - spread) ** 2, (centre + spread) ** 2];
 }
 
 /** Mean canonical correlation under Wachter's law, by Gauss-Chebyshev quadrature. */
@@ -47,10 +71,8 @@ function wachterMean(n, p, q) {
   const small = p / (n - 1);
   const large = q / (n - 1);
   if (large >= 1) return 1;
-  const spread = Math.sqrt(small * (1 - large));
-  const centre = Math.sqrt(large * (1 - small));
-  const lower = (centre - spread) ** 2;
-  const radius = ((centre + spread) ** 2 - lower) / 2;
+  const [lower, upper] = edges(n, p, q);
+  const radius = (upper - lower) / 2;
   let sum = 0;
   for (let k = 0; k < NODES; k++) {
     const theta = ((k + 0.5) * Math.PI) / NODES;
@@ -59,13 +81,4 @@ function wachterMean(n, p, q) {
     sum += Math.sqrt(value) * density;
   }
   return Math.max(0, small + large - 1) / small + (sum * Math.PI) / NODES;
-}
-
-/** Stirling's series, after stepping up to where it is good to 1e-12. */
-function logGamma(x) {
-  let shift = 0;
-  while (x < 12) shift -= Math.log(x++);
-  const inverse = 1 / (x * x);
-  const series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / x;
-  return shift + (x - 0.5) * Math.log(x) - x + 0.5 * Math.log(2 * Math.PI) + series;
 }
