@@ -14,8 +14,9 @@ Array = NDArray[Any]
 # digits: small grids and single pairs of layers have them all.
 WORTH_IT = 2e9
 # Sums over few samples round as few numbers do: below this effective number, as of a layer that is
-# active on some samples only, they are off by more than 1e-6 now and then.
-SAMPLES = 200
+# active on some samples only, they are off by more than 1e-6 now and then. So are sums of which
+# most addends are next to nothing beside the others, and lose their digits: below this share.
+SAMPLES, SHARE = 200, 0.35
 # Samples that are turned at a time: blocks that stay near the processor take half the time.
 BLOCK = 64
 
@@ -48,10 +49,11 @@ def product_dtype(
 
 
 def dominated(squares: Array) -> bool:
-    """Whether few samples make up a layer: by the participation ratio of their squared norms."""
+    """Whether few of the samples make up a layer: by the participation ratio of squared norms."""
     largest = squares.max() or 1.0
     shares = squares / largest  # squares of squares would leave the range
-    return bool(shares.sum() ** 2 < SAMPLES * (shares**2).sum())
+    least = max(SAMPLES, SHARE * len(squares))
+    return bool(shares.sum() ** 2 < least * (shares**2).sum())
 
 
 def rounded(basis: Array, dtype: np.dtype[Any]) -> Array:

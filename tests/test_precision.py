@@ -139,12 +139,27 @@ def test_layers_that_share_a_part_have_their_ties_in_pwcca_of_single_precision(s
     assert similarity_grid(layers, **options)[0, 1] == pytest.approx(one[0, 0], abs=1e-7)
 
 
-@pytest.mark.parametrize("active", [22, 30, 60, 190])
+@pytest.mark.parametrize(("active", "n"), [(22, 4000), (30, 4000), (190, 4000), (190, 400)])
 @pytest.mark.parametrize("measure", ["svcca", "cca_r2", "cka", "procrustes"])
-def test_a_layer_that_few_samples_make_up_is_like_itself(at_any_size, active, measure):
+def test_a_layer_that_few_samples_make_up_is_like_itself(at_any_size, active, n, measure):
     rng = np.random.default_rng(0)
-    sparse = np.zeros((4000, 60), SINGLE)
+    sparse = np.zeros((n, 60), SINGLE)
     sparse[:active] = rng.normal(size=(active, 60))
-    dense = rng.normal(size=(4000, 20)).astype(SINGLE)
+    dense = rng.normal(size=(n, 20)).astype(SINGLE)
     grid = similarity_grid([dense, sparse], [sparse], measure=measure)
     assert grid[1, 0] == pytest.approx(1.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("active", [1000, 2500])
+@pytest.mark.parametrize("measure", ["cca_r2", "cka"])
+def test_a_layer_that_most_samples_hardly_vary_in_is_like_itself(at_any_size, active, measure):
+    rng = np.random.default_rng(0)
+    sparse = np.zeros((8000, 150), SINGLE)
+    sparse[rng.choice(8000, active, replace=False)] = rng.normal(size=(active, 150))
+    grid = similarity_grid([sparse], [Subspace.from_activations(sparse)], measure=measure)
+    assert grid[0, 0] == pytest.approx(1.0, abs=1e-9)
+
+
+def test_a_layer_that_half_of_the_samples_make_up_keeps_single_precision():
+    for active, expected in ((2000, False), (1500, False), (1300, True), (190, True)):
+        assert precision.dominated(np.repeat([1.0, 0.0], [active, 4000 - active])) == expected
