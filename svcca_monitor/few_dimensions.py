@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 Array = NDArray[Any]
 
@@ -24,8 +25,12 @@ MARGIN = 9.0
 
 @lru_cache(maxsize=1024)
 def mean_correlation(n_samples: int, dims_x: int, dims_y: int, *, of_complex: bool) -> float:
-    """By quadrature of the density of one angle."""
+    """In closed form for one dimension, for more by quadrature of the density of one angle."""
     m, p, q = n_samples - 1, *sorted((dims_x, dims_y))
+    if p == 1:  # a square has the law Beta(q/2, (m - q)/2), twice both for complex data
+        half = np.array([q, m]) if of_complex else np.array([q, m]) / 2
+        logs = gammaln(half + 0.5) - gammaln(half)
+        return float(np.exp(logs[0] - logs[1]))
     # Views that fill more than the space meet in p + q - m directions; the other correlations are
     # those of their orthogonal complements.
     shared = max(0, p + q - m)

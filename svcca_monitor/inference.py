@@ -93,6 +93,7 @@ def permutation_test(
         ValueError: If the measure is unknown or layers cannot be compared.
     """
     require_whole("n_permutations", n_permutations, least=1)
+    require_whole("seed", seed, least=0)
     sides, shape = _sides(x, y, measure, rtol, options)
     observed = observed_grid(sides)
     if not observed.size:
@@ -152,7 +153,7 @@ def bootstrap_interval(
     Raises:
         ValueError: If the measure is unknown, layers cannot be compared, or `level` is no share.
     """
-    _check(level, n_resamples)
+    _check(level, n_resamples, seed)
     sides, shape = _sides(x, y, measure, rtol, options)
     low, high = _interval(sides, observed_grid(sides), level, n_resamples, seed)
     return low.reshape(shape), high.reshape(shape)
@@ -189,7 +190,7 @@ def similarity_intervals(
         ValueError: If the measure is unknown, layers cannot be compared, or `level` is no share.
         TypeError: If the measure does not take an option.
     """
-    _check(level, n_resamples)
+    _check(level, n_resamples, seed)
     sides = prepare(get_measure(measure), rows, columns, rtol=rtol, options=options)
     values = observed_grid(sides)
     low, high = _interval(sides, values, level, n_resamples, seed)
@@ -199,8 +200,9 @@ def similarity_intervals(
     return SimilarityIntervals(values, chance, low, high, *sides.names)
 
 
-def _check(level: float, n_resamples: int) -> None:
+def _check(level: float, n_resamples: int, seed: int) -> None:
     require_share("level", level, within="(0, 1)")
+    require_whole("seed", seed, least=0)
     require_whole("n_resamples", n_resamples, least=2)
 
 

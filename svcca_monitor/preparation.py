@@ -42,7 +42,7 @@ def cut_layers(
             **kind.cuts(settings),
         )
 
-    costs = [0.0 if isinstance(layer, Subspace) else _cost(np.shape(layer)) for layer in given]
+    costs = [_cost(_shape(layer)) for layer in given]
     return names, in_parallel(factorised, list(zip(names, given, strict=True)), costs)
 
 
@@ -65,7 +65,7 @@ def unfactorised_is_cheaper(rows: Layers, columns: Layers | None) -> bool:
     widths, own, n = [], 0.0, 0
     for layers in (rows, () if columns is None else columns):
         _, given = _named(layers, "")
-        shapes = [() if isinstance(layer, Subspace) else np.shape(layer) for layer in given]
+        shapes = [_shape(layer) for layer in given]
         if any(len(shape) != 2 for shape in shapes):
             return False
         n = max([n, *(shape[0] for shape in shapes)])
@@ -116,6 +116,17 @@ def name_undefined(kind: Measure, names: list[str], layers: Sequence[Weighted]) 
             f"Not defined: `{kind.function.__name__}` is nan for {', '.join(nothing)}, as too few "
             "samples differ from the others to tell anything from chance."
         )
+
+
+def _shape(layer: Layer) -> tuple[int, ...]:
+    """() of factors, and of what has none: `rounding.checked` says by its name what it is."""
+    if isinstance(layer, Subspace):
+        return ()
+    try:
+        shape = np.shape(layer)
+    except ValueError:  # rows of different lengths
+        return ()
+    return () if None in shape else shape
 
 
 def _cost(shape: tuple[int, ...]) -> float:

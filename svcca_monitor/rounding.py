@@ -97,6 +97,14 @@ def as_array(x: Any, name: str) -> Array:
         ) from error
 
 
+def _way_out(x: Any, array: Array) -> str:
+    """What to do with something of which NumPy makes an array of objects."""
+    if array.dtype.kind != "O":
+        return ""
+    how = "np.asarray(…, dtype=np.float64)" if array.ndim else "its method for dense arrays"
+    return f" Convert the {type(x).__name__} first, by {how}."
+
+
 def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, float]:
     """A finite matrix of numbers up to `most`, not copied if possible, and its rounding unit."""
     array = as_array(x, name)
@@ -109,7 +117,7 @@ def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, floa
     else:
         raise ValueError(
             f"`{name}` must hold numbers. Received an array of dtype {array.dtype} and shape "
-            f"{array.shape}."
+            f"{array.shape}.{_way_out(x, array)}"
         )
     if array.ndim != 2:
         raise ValueError(

@@ -6,7 +6,8 @@ from itertools import permutations
 import numpy as np
 import oracle
 import pytest
-from scipy.special import gammaln
+from scipy.integrate import quad
+from scipy.stats import beta
 
 from svcca_monitor import (
     MEASURES,
@@ -105,14 +106,12 @@ def test_views_that_must_meet_score_what_simulation_gives(p, q, n, of_complex):
     assert level == pytest.approx(np.mean(means), abs=4 * np.std(means) / 20 + 1e-12)
 
 
-def test_the_law_of_one_dimension_is_beta():
-    for n, q in ((10, 1), (10, 8), (5000, 7), (10**6, 1)):
-        m = n - 1
-        real = np.exp(gammaln([(q + 1) / 2, m / 2]).sum() - gammaln([q / 2, (m + 1) / 2]).sum())
-        other = np.exp(gammaln([q + 0.5, m]).sum() - gammaln([q, m + 0.5]).sum())
-        sizes = {"n_samples": n, "dims_x": 1, "dims_y": q}
-        assert chance_level("cca", **sizes) == pytest.approx(real, rel=1e-5)
-        assert chance_level("cca", **sizes, of_complex=True) == pytest.approx(other, rel=1e-5)
+@pytest.mark.parametrize(("n_samples", "dims"), [(10, 1), (10, 8), (5000, 7), (10**5, 1)])
+def test_chance_of_a_single_complex_dimension_is_the_mean_of_the_exact_law(n_samples, dims):
+    law = beta(dims, n_samples - 1 - dims)
+    exact, _ = quad(lambda r: law.sf(r**2), 0, 1, points=[law.mean() ** 0.5], limit=500)
+    level = chance_level("cca", n_samples=n_samples, dims_x=dims, dims_y=1, of_complex=True)
+    assert level == pytest.approx(exact, abs=1e-9)
 
 
 def test_two_and_two_dimensions_of_six_samples_score_the_known_fractions():

@@ -23,7 +23,7 @@ TABLE = {
     "rounding": ({"numpy", "ml_dtypes"}, set()),
     "factors": (NUMERIC, {"rounding"}),
     "subspace": (NUMERIC, {"arguments", "messages", "factors", "rounding"}),
-    "few_dimensions": ({"numpy"}, set()),
+    "few_dimensions": (NUMERIC, set()),
     "chance": ({"numpy"}, {"arguments", "few_dimensions", "messages"}),
     "canonical": (NUMERIC, {"arguments", "subspace"}),
     "kernels": (NUMERIC, {"factors", "parallel", "precision", "rounding"}),

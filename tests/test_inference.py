@@ -158,6 +158,11 @@ def test_numbers_out_of_range_are_refused():
     for n in (0, 2.5, True, "9"):
         with pytest.raises(ValueError, match="`n_permutations` must be a whole number, at least 1"):
             permutation_test(X, Y, n_permutations=n)
+    for seed in (-1, 1.5, "a", None):
+        with pytest.raises(ValueError, match="`seed` must be a whole number, at least 0. Received"):
+            permutation_test(X, Y, seed=seed)
+        with pytest.raises(ValueError, match="`seed` must be a whole number, at least 0. Received"):
+            bootstrap_interval(X, Y, seed=seed)
     for level in (1, 0, "0.9", None):
         with pytest.raises(ValueError, match=r"`level` must be a number in \(0, 1\). Received: le"):
             bootstrap_interval(X, Y, level=level)

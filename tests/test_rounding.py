@@ -185,6 +185,24 @@ np.testing.assert_array_equal(a.basis, b.basis)
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+class Ragged:
+    """As a ragged or sparse tensor is: no array, though it may have a shape."""
+
+    shape = (3, None)
+
+
+@pytest.mark.parametrize("x", [[[1.0, 2.0], [3.0]], Ragged(), np.eye(3).astype(object)])
+@pytest.mark.parametrize("measure", ["cka", "svcca"])
+def test_what_is_no_array_is_refused_by_its_name_in_grids_and_tests(x, measure):
+    y = np.random.default_rng(0).normal(size=(3, 2))
+    way_out = r"|hold numbers\. Received an array of dtype object .*(Ragged|ndarray) first, by)"
+    with pytest.raises(ValueError, match=r"`rows\[0\]` must (be an array of numbers" + way_out):
+        similarity_grid([x, y], measure=measure)
+    for inference in (permutation_test, bootstrap_interval):
+        with pytest.raises(ValueError, match="`x` must (be an array of numbers" + way_out):
+            inference(x, y, measure=measure)
+
+
 def test_layers_that_can_be_read_only_once_are_refused():
     with pytest.raises(TypeError, match="dict from names to layers, or a list. Received a gener"):
         similarity_grid(np.eye(4) for _ in range(2))
