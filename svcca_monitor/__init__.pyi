@@ -13,7 +13,6 @@ from .directions import ClassShare as ClassShare
 from .directions import DirectionPairs as DirectionPairs
 from .directions import aligned_directions as aligned_directions
 from .directions import class_share as class_share
-from .directions import project as project
 from .directions import raw_neurons as raw_neurons
 from .dynamics import compare as compare
 from .dynamics import learning_dynamics as learning_dynamics
@@ -48,6 +47,7 @@ from .moments import MinibatchCKA as MinibatchCKA
 from .moments import Moments as Moments
 from .probe import ProbeMismatchError as ProbeMismatchError
 from .probe import ProbeSet as ProbeSet
+from .projection import project as project
 from .run import LayerInfo as LayerInfo
 from .run import Run as Run
 from .run import RunFormatError as RunFormatError

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 
-from .arguments import is_whole, require_whole
+from .arguments import require_whole
 from .canonical import cca
 from .classes import indicators, require_labels_of
 from .messages import unknown_name
-from .rounding import checked
 from .subspace import Array, Subspace, as_subspace, require_same_probe
 
 By = Literal["variance", "correlation"]
@@ -223,49 +222,10 @@ def class_share(
     )
 
 
-def project(x: ArrayLike, directions: ArrayLike, k: int | None = None) -> Array:
-    """Activations with only their part along the first k directions left (Raghu et al. 2017, §4.1).
-
-    The centred activations are projected at right angles on what the first k directions span
-    together, whatever the angles between these, and the mean is added again.
-
-    Args:
-        x: Activations of shape (n_samples, n_features). Not modified.
-        directions: In the space of the neurons, most important first, shape (m, n_features), such
-            as `DirectionPairs.x_directions` or `CCAResult.x_weights`.
-        k: How many to use; all if left out.
-
-    Returns:
-        Shape (n_samples, n_features), of rank k at most beside the mean.
-
-    Raises:
-        ValueError: If shapes do not fit, or `k` exceeds the number of directions.
-
-    Example:
-        >>> project([[1.0, 5.0], [3.0, 7.0]], [[2.0, 0.0]]).tolist()
-        [[1.0, 6.0], [3.0, 6.0]]
-    """
-    matrix, _ = checked(x, "x")
-    rows = np.asarray(directions)
-    if rows.ndim != 2 or rows.shape[1] != matrix.shape[1]:
-        raise ValueError(
-            f"`directions` must have shape (m, {matrix.shape[1]}), a row a direction and a column "
-            f"a neuron of `x`. Received: shape {rows.shape}."
-        )
-    count = len(rows) if k is None else k
-    _require_count(count, most=len(rows))
-    lengths = np.linalg.norm(rows[:count], axis=1, keepdims=True)
-    units = rows[:count] / np.where(lengths > 0, lengths, 1.0)
-    _, values, spanned = np.linalg.svd(units, full_matrices=False)
-    spanned = spanned[values > max(units.shape) * np.finfo(np.float64).eps * values[0]]
-    mean = matrix.mean(axis=0)
-    return mean + (matrix - mean) @ spanned.conj().T @ spanned
-
-
 def _pair(
     x: ArrayLike | Subspace, y: ArrayLike | Subspace, k: int, n_permutations: int
 ) -> tuple[Subspace, Subspace]:
-    _require_count(k)
+    require_whole("k", k, least=1)
     require_whole("n_permutations", n_permutations, least=0)
     sx, sy = as_subspace(x, "x"), as_subspace(y, "y")
     require_same_probe(sx, sy)
@@ -276,12 +236,6 @@ def _pair(
         if not s.rank:
             raise ValueError(f"`{name}` is constant: it has no direction.")
     return sx, sy
-
-
-def _require_count(k: int, most: int | None = None) -> None:
-    if not is_whole(k, 1) or (most is not None and k > most):
-        upper = "" if most is None else f" and at most {most}, the number of directions"
-        raise ValueError(f"`k` must be a whole number, at least 1{upper}. Received: k={k}")
 
 
 def _spread(s: Subspace) -> Array:

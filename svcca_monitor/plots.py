@@ -11,12 +11,12 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from scipy.optimize import isotonic_regression
 
 from . import dynamics
 from .convergence_plots import convergence as convergence
+from .direction_plots import aligned_directions as aligned_directions
 from .run import Run
 
 COLOURS = colormaps["viridis"].with_extremes(bad="0.5")
@@ -27,7 +27,6 @@ CLASS_COLOURS = (
     *("#332288", "#CC6677", "#117733", "#88CCEE", "#AA4499"),
     *("#999933", "#882255", "#44AA99", "#000000", "#DDAA33"),
 )
-RUN_COLOURS = ("#0072B2", "#D55E00")
 # More names than this are not legible: every second, third … is drawn.
 MOST_TICKS = 32
 
@@ -153,46 +152,6 @@ def class_curves(
     return figure
 
 
-def aligned_directions(data: xr.Dataset, *, pairs: int = 3, title: str | None = None) -> Figure:
-    """Directions of two runs that agree, beside raw neurons (Raghu et al. 2017, figure 1).
-
-    Probe examples sorted by class from left to right; a dot is what one direction says of one
-    example, in units of its standard deviation.
-
-    Args:
-        data: Of `alignment`.
-        pairs: How many pairs of each kind, from the top.
-        title: Above the pictures.
-    """
-    kinds = [str(kind) for kind in data["kind"].values]
-    shown = data["pair"].values[:pairs]
-    order = np.argsort(data["label"].values, kind="stable")
-    figure = Figure(figsize=(4.1 * len(kinds), 1.7 * len(shown) + 1.3), layout="constrained")
-    grid = figure.subplots(len(shown), len(kinds), sharex=True, sharey=True, squeeze=False)
-    for axes_of_pair, pair in zip(grid, shown, strict=True):
-        for axes, kind in zip(axes_of_pair, kinds, strict=True):
-            part = data.sel(kind=kind, pair=pair)
-            if np.isfinite(float(part["correlation"])):
-                _draw_traces(axes, part, order)
-            else:
-                axes.text(0.5, 0.5, "none left", ha="center", transform=axes.transAxes)
-        axes_of_pair[0].set_ylabel(f"pair {pair}\n(standard deviations)", fontsize=8)
-    for axes, kind in zip(grid[0], kinds, strict=True):
-        heading = "aligned directions" if kind == "aligned" else kind
-        axes.set_title(f"{heading}\n{axes.get_title()}", fontsize=9)
-    for axes in grid[-1]:
-        _name_classes(axes, data["label"].values[order], data.attrs["class_names"])
-    handles = [
-        Line2D([], [], linestyle="", marker="o", markersize=4, color=colour, label=name)
-        for colour, name in zip(RUN_COLOURS, data.attrs["run_names"], strict=True)
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    by_chance = f"η² by chance {float(data['class_share_chance']):.3f}"
-    heading = title or f"{data.attrs['layer']}: probe examples sorted by class; {by_chance}"
-    figure.suptitle(heading, fontsize=10)
-    return figure
-
-
 def _at_moments(epochs: np.ndarray, moments: Sequence[float]) -> list[int]:
     """Positions of the epochs nearest to shares of training."""
     start, end = epochs[0], epochs[-1]
@@ -255,38 +214,6 @@ def _name_ends(axes: Axes, data: xr.DataArray) -> None:
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5},
         )
-
-
-def _draw_traces(axes: Axes, part: xr.Dataset, order: np.ndarray) -> None:
-    """Traces of both runs, class borders, and the numbers of the pair."""
-    for run, colour in zip(("a", "b"), RUN_COLOURS, strict=True):
-        values = part["trace"].sel(run=run).values[order]
-        axes.plot(
-            values,
-            ".",
-            markersize=2.0,
-            alpha=0.6,
-            markeredgewidth=0,
-            color=colour,
-            rasterized=True,
-        )
-    for border in np.flatnonzero(np.diff(part["label"].values[order])):
-        axes.axvline(border + 0.5, color="0.5", linewidth=0.6)
-    shares = ", ".join(f"{v:.2f}" for v in part["class_share"].values)
-    axes.set_title(f"correlation {float(part['correlation']):.2f}, η² {shares}", fontsize=8)
-    axes.set_xlim(-0.5, len(order) - 0.5)
-    axes.set_ylim(-4.2, 4.2)
-    axes.tick_params(labelsize=7)
-
-
-def _name_classes(axes: Axes, labels: np.ndarray, names: Sequence[str]) -> None:
-    """Class names in the middle of each class."""
-    classes = np.unique(labels)
-    middles = [float(np.flatnonzero(labels == c).mean()) for c in classes]
-    every = -(-len(classes) // MOST_TICKS)
-    texts = [names[int(c)] if len(names) else str(c) for c in classes]
-    axes.set_xticks(middles[::every], texts[::every], rotation=60, ha="right", fontsize=7)
-    axes.tick_params(axis="x", length=0)
 
 
 def _draw(axes: Axes, data: xr.DataArray, *, ylabel: bool = True) -> AxesImage:

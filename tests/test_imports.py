@@ -83,8 +83,9 @@ TABLE = {
     "classes": ({"numpy"}, {"subspace"}),
     "directions": (
         NUMERIC,
-        {"arguments", "canonical", "classes", "messages", "rounding", "subspace"},
+        {"arguments", "canonical", "classes", "messages", "subspace"},
     ),
+    "projection": ({"numpy"}, {"arguments", "rounding"}),
     "sensitivity": ({"numpy", "xarray"}, {"arguments", "chance", "classes", "run", "subspace"}),
     "alignment": (
         {"numpy", "xarray"},
@@ -176,7 +177,11 @@ TABLE = {
     ),
     "tensorboard.frames": ({"numpy"}, set()),
     "convergence_plots": ({"matplotlib", "numpy", "xarray"}, {"messages"}),
-    "plots": (NUMERIC | {"matplotlib", "xarray"}, {"convergence_plots", "dynamics", "run"}),
+    "direction_plots": ({"matplotlib", "numpy", "xarray"}, set()),
+    "plots": (
+        NUMERIC | {"matplotlib", "xarray"},
+        {"convergence_plots", "direction_plots", "dynamics", "run"},
+    ),
     # The page is that of the tab, and so is the form of its numbers.
     "report": (
         {"numpy"},
