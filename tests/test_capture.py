@@ -189,6 +189,12 @@ def test_a_probe_of_the_wrong_shape_is_refused_with_both_shapes(small_net):
         Capture(small_net())(ProbeSet(np.zeros((5, 9, 8, 1))))
 
 
+def test_a_probe_of_words_for_numbers_is_refused_with_both_kinds(small_net):
+    words = np.full((9, 8, 8, 1), "word")
+    with pytest.raises(ValueError, match=r"takes float32, the probe's has dtype <U4"):
+        Capture(small_net())(ProbeSet(words))
+
+
 def test_inputs_may_be_given_by_name_or_without_a_last_axis_of_one():
     z, a = keras.Input((4,), name="z"), keras.Input((6,), name="a")
     both = layers.Concatenate(name="both")([z, a])

@@ -3,7 +3,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from event_files import tensors
+from keras import layers
 
 from svcca_monitor import ProbeSet, Run, SVCCAMonitor, pane
 
@@ -91,3 +93,41 @@ def test_an_unbuilt_model_keeps_the_weights_that_it_would_have(digits, tmp_path)
     plain(x)
     for a, b in zip(plain.get_weights(), watched.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+class Game(keras.Model):
+    """Two nets that are trained against each other, as in Keras' examples: it has no `call`."""
+
+    def __init__(self):
+        super().__init__(name="game")
+        self.generator = keras.Sequential([keras.Input((3,)), layers.Dense(8, name="made")])
+        self.critic = keras.Sequential([keras.Input((8,)), layers.Dense(1, name="judged")])
+
+    def train_step(self, data):
+        for sign, part in ((1, self.critic), (-1, self.generator)):
+            with tf.GradientTape() as tape:
+                loss = sign * tf.reduce_mean(self.critic(self.generator(data)))
+            for variable, gradient in zip(
+                part.trainable_variables,
+                tape.gradient(loss, part.trainable_variables),
+                strict=True,
+            ):
+                variable.assign_sub(0.1 * gradient)
+        return {"loss": loss}
+
+
+def test_a_model_without_a_call_is_refused_with_the_way_to_watch_a_part_of_it(tmp_path):
+    noise = np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
+    game = Game()
+    game.compile("sgd")
+    with pytest.raises(ValueError, match=r"'game' has no `call`.* monitor.set_model\(model.part\)"):
+        game.fit(noise, verbose=0, callbacks=[SVCCAMonitor(noise, tmp_path)])
+    with SVCCAMonitor(noise, tmp_path) as monitor:
+        monitor.set_model(game.generator)
+        monitor.snapshot(0)
+        taken = keras.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs: monitor.snapshot(epoch + 1)
+        )
+        game.fit(noise, epochs=2, verbose=0, callbacks=[taken])
+    run = Run(tmp_path)
+    assert (run.layers, run.steps) == (["made"], [0, 1, 2])

@@ -113,14 +113,17 @@ TABLE = {
         {"keras", "numpy"},
         {
             "activations",
+            "arguments",
             "messages",
             "probe",
             "run",
             "callbacks.backends",
             "callbacks.forward",
+            "callbacks.rows",
             "callbacks.selection",
         },
     ),
+    "callbacks.rows": ({"numpy"}, {"activations", "probe"}),
     "callbacks.faults": (set(), {"messages"}),
     "callbacks.history": ({"numpy"}, {"measures", "subspace"}),
     "callbacks.recording": (

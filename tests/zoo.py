@@ -76,6 +76,18 @@ class Subclassed(keras.Model):
         return {"logits": self.last(ops.concatenate([x, inputs["y"]], axis=-1))}
 
 
+class Placed(layers.Layer):
+    """Words with their places, as in Keras' examples of transformers."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.words = layers.Embedding(20, 6, name="words")
+        self.places = layers.Embedding(9, 6, name="places")
+
+    def call(self, x):
+        return self.words(x) + self.places(ops.arange(9))
+
+
 class Split(layers.Layer):
     """Two outputs of floats, and one of whole numbers."""
 
@@ -174,6 +186,14 @@ def masked_words():
     return keras.Model(x, layers.Dense(4, name="out")(y)), tokens()
 
 
+def placed_words():
+    x = keras.Input((9,), dtype="int32")
+    y = Placed(name="input")(x)
+    y = layers.MultiHeadAttention(2, 3, name="attention")(y, y)
+    y = layers.GlobalAveragePooling1D(name="pool")(y)
+    return keras.Model(x, layers.Dense(4, name="out")(y)), tokens()
+
+
 def mixed_dtypes():
     x = keras.Input((6,))
     y = layers.Dense(6, "relu", dtype="float64", name="double")(x)
@@ -205,6 +225,7 @@ MODELS = {
     "MultiHeadAttention, LayerNormalization": attention,
     "TimeDistributed, ConvLSTM2D": each_time_step,
     "Embedding with a mask, through LSTM and attention": masked_words,
+    "Embedding of words and of places, which are no examples": placed_words,
     "dtypes mixed: float64, bfloat16, float32": mixed_dtypes,
     "`mixed_float16`": under("mixed_float16"),
     "`mixed_bfloat16`": under("mixed_bfloat16"),
@@ -227,9 +248,20 @@ LAYERS = {
     "MultiHeadAttention, LayerNormalization": "attention residual norm pool out",
     "TimeDistributed, ConvLSTM2D": "frames film out",
     "Embedding with a mask, through LSTM and attention": "words lstm attention pool out",
+    "Embedding of words and of places, which are no examples": (
+        "input/words input attention pool out"
+    ),
     "dtypes mixed: float64, bfloat16, float32": "double brief out",
     "`mixed_float16`": "conv bn pool out",
     "`mixed_bfloat16`": "conv bn pool out",
+}
+
+# What is said of those of which a layer cannot be watched.
+LEFT_OUT = {
+    "subclassed, not built, a layer never called, inputs in a dict": r"spare \(never called\)",
+    "Embedding of words and of places, which are no examples": (
+        r"input/places \(its rows are not the examples\)"
+    ),
 }
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
 from ..activations import Flatten, Reduction, Representation, reduction, reductions
+from ..arguments import require_whole
 from ..messages import warn
 from ..probe import ProbeSet
 from ..run import LayerInfo
 from . import backends
-from .forward import ForwardPass, borrowed_calls
+from .forward import ForwardPass, borrowed_calls, computed_once
+from .rows import RowCounts, require_equal_rows
 from .selection import Selection, select, sublayers
 
 
@@ -33,7 +37,7 @@ class Capture:
         batch_size: Examples in one pass, at most.
 
     Raises:
-        ValueError: If a representation is unknown.
+        ValueError: If a representation is unknown, or `batch_size` is no number of examples.
         NotImplementedError: On a backend other than tensorflow, jax and torch.
     """
 
@@ -50,6 +54,7 @@ class Capture:
         self.representation = representation
         self.batch_size = batch_size
         self.layer_info: list[LayerInfo] = []
+        require_whole("batch_size", batch_size, least=1)
         self._backend = backends.current()
         self._forward: backends.Forward | None = None
         takes_training = "training" in inspect.signature(model.call).parameters
@@ -65,22 +70,26 @@ class Capture:
             ValueError: If no layer matches, the probe does not fit the model, or an output makes no
                 matrix.
         """
-        if self._forward is None:
-            self._forward = self._prepared(probe)
+        counts = RowCounts()
+        forward = self._forward or self._prepared(probe, counts)
         parts: list[dict[str, np.ndarray]] = []
         for batch, examples, size in self._batches(probe):
-            matrices = self._forward(batch)
+            matrices = forward(batch)
+            counts.count(matrices, size)
             # Rows of one example follow each other.
             parts.append({name: m[: len(m) // size * examples] for name, m in matrices.items()})
         self._require_same_calls(parts)
+        if self._forward is None:
+            self._leave_out_strays(counts)
+            self._forward = forward
         captured = {
             info.name: np.concatenate([part[info.name] for part in parts])
             for info in self.layer_info
         }
-        _require_equal_rows(captured, probe)
+        require_equal_rows(captured, probe)
         return captured
 
-    def _prepared(self, probe: ProbeSet) -> backends.Forward:
+    def _prepared(self, probe: ProbeSet, counts: RowCounts) -> backends.Forward:
         """The compiled pass, once the model is built and the layers are known."""
         require_fit(self.model, probe)
         first, *_ = next(self._batches(probe))
@@ -89,7 +98,13 @@ class Capture:
         self._layers = select(self.model, self.selection)
         self._reductions: dict[str, Reduction] = reductions(self.representation, self._layers)
         self._n_samples = probe.n_samples
-        return self._backend.compiled(self.model, self._matrices, first)
+        forward = self._backend.compiled(self.model, self._matrices, first)
+        half = len(keras.tree.flatten(first)[0]) // 2
+        if half and self._fixed_size() is None and not self._backend.fixed_batch:
+            # Rows that stay as many for fewer examples are not theirs. Some models take no fewer.
+            with suppress(Exception):
+                counts.count(forward(keras.tree.map_structure(lambda a: a[:half], first)), half)
+        return forward
 
     def _build(self, batch: Any) -> None:
         # Initial weights hang on the seeds that the layers were made with, so that building them
@@ -105,7 +120,7 @@ class Capture:
         seen = ForwardPass(self._reductions, self._backend.scope, blocks=self.selection is not None)
 
         def call() -> None:
-            with borrowed_calls(self._layers, seen.record):
+            with computed_once(self.model), borrowed_calls(self._layers, seen.record):
                 # In a stateless pass updates of seeds and statistics go nowhere.
                 self.model.stateless_call(trainable, non_trainable, inputs, **self._inference)
             seen.close()
@@ -145,6 +160,19 @@ class Capture:
         if named:
             warn(f"Layers of model {self.model.name!r} that are not watched: {'; '.join(named)}.")
         self.layer_info = seen.layer_info
+        self._reduction_of = {info.name: seen.reduction_of(info.name) for info in seen.layer_info}
+
+    def _leave_out_strays(self, counts: RowCounts) -> None:
+        """Go on without outputs whose rows are not of the examples, and say so."""
+        strays = counts.strays(self._reduction_of)
+        if not strays:
+            return
+        why = "; ".join(f"{name} (its rows are not the examples)" for name in strays)
+        kept = [info for info in self.layer_info if info.name not in strays]
+        if not kept:
+            raise ValueError(f"No chosen layer of model {self.model.name!r} can be watched: {why}.")
+        warn(f"Layers of model {self.model.name!r} that are not watched: {why}.")
+        self.layer_info = [replace(info, depth=depth) for depth, info in enumerate(kept)]
 
     def _require_memory(self, seen: ForwardPass) -> None:
         """Refuse flattened layers that would take too much, before any is computed."""
@@ -181,8 +209,7 @@ class Capture:
         Where the batch has one size, as a program of jax or as the model declares it, the last is
         filled up with its last example.
         """
-        declared = [tensor.shape[0] for tensor in getattr(self.model, "inputs", None) or ()]
-        size = next((n for n in declared if n is not None), None)
+        size = self._fixed_size()
         fixed = size is not None or self._backend.fixed_batch
         # Of nearly equal parts the last lacks least.
         parts = math.ceil(probe.n_samples / self.batch_size)
@@ -196,24 +223,24 @@ class Capture:
             else:
                 yield batch, examples, examples
 
-
-def _require_equal_rows(captured: dict[str, np.ndarray], probe: ProbeSet) -> None:
-    rows = {name: len(matrix) for name, matrix in captured.items()}
-    wrong = {name: n for name, n in rows.items() if n % probe.n_samples}
-    if wrong or len(set(rows.values())) > 1:
-        raise ValueError(
-            f"Representations must give every layer the same number of rows, and each of the "
-            f"{probe.n_samples} examples as many as every other. Received rows: {wrong or rows}. "
-            "'sample' gives several for an example: take it for all layers or for none."
-        )
+    def _fixed_size(self) -> int | None:
+        """The one size of batches that the model declares, if it does."""
+        declared = [tensor.shape[0] for tensor in getattr(self.model, "inputs", None) or ()]
+        return next((n for n in declared if n is not None), None)
 
 
 def require_fit(model: Any, probe: ProbeSet) -> None:
-    """Compare the probe's shapes with those the model declares, where it declares them.
+    """Compare the probe's shapes and kinds with those that the model declares, if it does.
 
     Raises:
-        ValueError: If they differ.
+        ValueError: If they differ, or the model cannot be called on anything.
     """
+    if type(model).call is keras.Model.call:
+        raise ValueError(
+            f"Model {model.name!r} has no `call`, and so no forward pass to look at. Watch a part "
+            "of it as in a loop of your own: monitor.set_model(model.part), then "
+            "monitor.snapshot(epoch) in a callback, and monitor.close()."
+        )
     declared = getattr(model, "inputs", None)
     if not declared:
         return
@@ -228,6 +255,13 @@ def require_fit(model: Any, probe: ProbeSet) -> None:
             f"{', '.join(map(str, expected))}; the probe's are {', '.join(map(str, received))}. "
             "Prepare the probe set as the training data."
         )
+    for tensor, array in zip(declared, keras.tree.flatten(given), strict=True):
+        if (tensor.dtype == "string") != (array.dtype.kind in "UST"):
+            raise ValueError(
+                f"The probe set does not fit model {model.name!r}: its input {tensor.name!r} takes "
+                f"{tensor.dtype}, the probe's has dtype {array.dtype}. Prepare the probe set as "
+                "the training data."
+            )
 
 
 def _fits(expected: tuple[int | None, ...], received: tuple[int | None, ...]) -> bool:

@@ -139,6 +139,27 @@ def borrowed_calls(
                 object.__setattr__(layer, "call", call)
 
 
+@contextmanager
+def computed_once(model: Any) -> Iterator[None]:
+    """Within this context, layers under a `keras.RematScope` are called as those without.
+
+    There is no backward pass to compute them again for, and on jax what they compute for it stays
+    in a function of its own.
+    """
+    modes = {
+        layer: mode
+        for layer in model._flatten_layers()
+        if (mode := getattr(layer, "_remat_mode", None)) is not None
+    }
+    try:
+        for layer in modes:
+            object.__setattr__(layer, "_remat_mode", None)
+        yield
+    finally:
+        for layer, mode in modes.items():
+            object.__setattr__(layer, "_remat_mode", mode)
+
+
 def _masks(layer: Any, inputs: Any, mask: Any, outputs: Any) -> list[Any]:
     """The mask of each output: its own, or the one that Keras will put on it."""
     own = [get_keras_mask(x) for x in keras.tree.flatten(outputs)]
@@ -151,8 +172,10 @@ def _masks(layer: Any, inputs: Any, mask: Any, outputs: Any) -> list[Any]:
 
 
 def is_activation(x: Any) -> bool:
-    """Whether an output is of floating-point numbers with an axis beside the examples."""
-    return hasattr(x, "dtype") and len(x.shape) >= 2 and keras.backend.is_float_dtype(x.dtype)
+    """Whether an output is of floating-point numbers, some for each example."""
+    if not hasattr(x, "dtype") or len(x.shape) < 2 or 0 in x.shape[1:]:
+        return False
+    return bool(keras.backend.is_float_dtype(x.dtype))
 
 
 def _matrix(name: str, layer: Any, x: Any, mask: Any, reduction: Reduction) -> Any:
