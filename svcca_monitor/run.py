@@ -82,7 +82,8 @@ class Run:
                 f"{log_dir} is a URL, where files cannot grow: write to a directory and copy it, "
                 "or train by `svcca-monitor run CONFIG --log-dir URL`, which does that."
             )
-        path = _directory(as_path(log_dir))
+        # Absolute, as a training may change its working directory.
+        path = _directory(as_path(log_dir)).absolute()
         bounds = None if store is None else Store.of(store)
         if (path / "run.json").exists():
             run = cls(path)

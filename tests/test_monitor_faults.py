@@ -110,6 +110,20 @@ def test_a_fault_before_the_first_step_raises(fails_before_the_first_step, probe
     fails_before_the_first_step(SVCCAMonitor(probe, tmp_path / "file"), OSError, "file")
 
 
+def test_a_layer_that_stays_constant_is_named_once(fit, probe, tmp_path):
+    class Silence(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logits = self.model.get_layer("logits")
+            logits.set_weights([np.zeros_like(w) for w in logits.get_weights()])
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        fit(Silence(), SVCCAMonitor(probe, tmp_path), epochs=5)
+    assert {str(w.message).partition(".")[0] for w in caught} == {
+        "Constant over the probe set: logits"
+    }
+
+
 def test_the_numbers_in_the_logs_leave_out_what_cannot_be_compared(fit, probe, tmp_path):
     class Silence(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):

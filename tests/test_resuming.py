@@ -1,5 +1,7 @@
 """One run from several fits, and places that hold another run."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -145,3 +147,29 @@ def test_two_monitors_do_not_write_in_one_place(fit, probe, tmp_path):
     with pytest.raises(RunInUseError, match="Give each monitor a log_dir of its own"):
         fit(SVCCAMonitor(probe, tmp_path), SVCCAMonitor(probe, tmp_path), model=model, epochs=1)
     assert Run(tmp_path).steps == [0, 1]
+
+
+def test_a_training_that_loses_its_place_to_another_says_so_once_and_writes_no_more(
+    fit, probe, tmp_path
+):
+    other = SVCCAMonitor(probe, tmp_path, snapshot_freq=10)
+
+    class Elsewhere(keras.callbacks.Callback):
+        """As another process would, goes on with the run while this training is under way."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                other.set_model(self.model)
+                other.on_train_begin()
+
+    alone, _ = fit(epochs=4)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model, _ = fit(Elsewhere(), SVCCAMonitor(probe, tmp_path, snapshot_freq=10), epochs=4)
+    ours = [str(w.message) for w in caught if "Another SVCCAMonitor" in str(w.message)]
+    assert len(ours) == 1
+    assert "could not finish the snapshot of step 30: RunInUseError" in ours[0]
+    assert Run(tmp_path).steps == [0, 10, 20]
+    other.close()
+    for a, b in zip(alone.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -95,7 +95,7 @@ def _sentence(what: str, step: int, layer: str | None, error: Exception) -> str:
         return f"Layer {layer!r} is left out of {what} of step {step}: {error}"
     return (
         f"SVCCAMonitor could not finish {what} of step {step}: "
-        f"{type(error).__name__}: {error}. Training goes on."
+        f"{type(error).__name__}: {str(error).rstrip('.')}. Training goes on."
     )
 
 

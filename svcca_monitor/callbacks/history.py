@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -45,7 +46,10 @@ class History:
             if name in now and known:
                 # One product for the whole past of a layer.
                 columns = {f"{name} ({index})": s for index, s in known}
-                grid = similarity_grid({name: now[name]}, columns, measure=measure, **options)
+                with warnings.catch_warnings():
+                    # The pane of each snapshot names them, and not anew for each that follows.
+                    warnings.filterwarnings("ignore", "Constant over the probe set|Not defined")
+                    grid = similarity_grid({name: now[name]}, columns, measure=measure, **options)
                 values[row, [index for index, _ in known]] = grid[0]
         return values
 

@@ -110,7 +110,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         self.measure = measure
         self.representation = representation
         self.snapshot_freq = snapshot_freq
-        self.measure_options = dict(measure_options or {})
+        self.measure_options = {} if measure_options is None else measure_options
         self.batch_size = batch_size
         self.max_overhead = max_overhead
         self.store = store
@@ -297,6 +297,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
     ) -> None:
         self.similarities = {}  # should this fail, old numbers must not pass for new ones
         with self._faults.contained("the snapshot", step=step):
+            self._claim.require()
             layers, seconds = capture()
             assert self._recording is not None
             self._recording.add(step, layers, epoch=epoch, logs=logs, seconds=seconds)
