@@ -208,10 +208,10 @@ def reductions(representation: Representation, layers: Iterable[str]) -> dict[st
         return dict.fromkeys(names, reduction(representation))
     known = {key: reduction(value) for key, value in representation.items()}
     for key in known:
-        if not any(fnmatchcase(name, key) for name in names):
+        if not isinstance(key, str) or not any(fnmatchcase(name, key) for name in names):
             raise ValueError(
                 f"`representation` has {key!r}, which is none of the monitored layers."
-                f"{nearest(key, names)} They are: {', '.join(names)}."
+                f"{nearest(str(key), names)} They are: {', '.join(names)}."
             )
 
     def of(name: str) -> Reduction:

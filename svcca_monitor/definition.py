@@ -56,9 +56,13 @@ class Measure:
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults, updated with what was given. TypeError for an option it does not take."""
+        name = self.function.__name__
+        if not isinstance(given, Mapping):
+            raise TypeError(
+                f'Options of {name} come in a dict, such as {{"dims": 20}}. Received: {given!r}'
+            )
         for key in given:
             if key not in self.defaults:
-                name = self.function.__name__
                 raise TypeError(unknown_name("option", key, self.defaults, where=f"of {name}"))
         return {**self.defaults, **given}
 

@@ -261,7 +261,7 @@ def similarity_grid(
 
 def get_measure(name: str) -> Measure:
     """The measure of that name; ValueError with the nearest name if there is none."""
-    if name not in MEASURES:
+    if not isinstance(name, str) or name not in MEASURES:
         raise ValueError(unknown_name("measure", name, MEASURES))
     return MEASURES[name]
 

@@ -189,7 +189,10 @@ def _no_array(value: Any, path: str) -> str:
 def _checked(value: Any, path: str) -> Array:
     if not (hasattr(value, "__array__") or isinstance(value, list)):
         raise TypeError(_no_array(value, path))
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"`{path}` makes no array, with examples of one shape: {error}") from error
     if array.dtype.kind not in "fciubUST" and array.dtype.name != "bfloat16":
         raise TypeError(f"`{path}` has dtype {array.dtype}; numbers or strings are expected.")
     if array.ndim == 0:

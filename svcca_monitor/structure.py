@@ -17,7 +17,8 @@ def map_arrays(tree: Inputs, path: str, function: Callable[[Any, str], Any]) -> 
     if isinstance(tree, Mapping):
         return {key: map_arrays(tree[key], f"{path}[{key!r}]", function) for key in tree}
     if isinstance(tree, tuple) or (isinstance(tree, list) and any(map(_is_array, tree))):
-        return type(tree)(map_arrays(v, f"{path}[{i}]", function) for i, v in enumerate(tree))
+        values = [map_arrays(v, f"{path}[{i}]", function) for i, v in enumerate(tree)]
+        return tree._make(values) if hasattr(tree, "_make") else type(tree)(values)  # if named
     return function(tree, path)
 
 

@@ -136,6 +136,79 @@ def test_two_fits_are_the_same_with_two_monitors_and_without(tmp_path, jit_compi
     assert Run(tmp_path / "batches").steps == [0, 4, 8, 12, 16, 20, 24, 28, 30]
 
 
+def endless():
+    draw = np.random.default_rng(3)
+    while True:
+        rows = draw.integers(0, len(X), BATCH)
+        yield X[rows], Y[rows]
+
+
+class Interrupt(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise KeyboardInterrupt
+
+
+def eager_on_endless_data(model, folder, monitors):
+    model.run_eagerly, weights = True, {0: 1.0, 1: 2.0, 2: 0.5, 3: 1.0}
+    span = {"epochs": 2, "steps_per_epoch": 3, "class_weight": weights, "verbose": 0}
+    return model, model.fit(endless(), callbacks=monitors, **span)
+
+
+def beside_callbacks_of_keras(model, folder, monitors):
+    averaged = keras.optimizers.SGD(
+        0.1, momentum=0.9, use_ema=True, ema_momentum=0.9, gradient_accumulation_steps=3
+    )
+    model.compile(averaged, "sparse_categorical_crossentropy")
+    best, file = {"monitor": "val_loss", "min_delta": 10.0}, folder / "best.weights.h5"
+    theirs = [
+        keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+        keras.callbacks.ReduceLROnPlateau(patience=0, **best),
+        keras.callbacks.ModelCheckpoint(file, save_best_only=True, save_weights_only=True),
+        keras.callbacks.EarlyStopping(patience=1, restore_best_weights=True, **best),
+        keras.callbacks.CSVLogger(folder / "log.csv"),
+    ]
+    span = {"batch_size": BATCH, "epochs": 4, "validation_split": 0.2, "verbose": 0}
+    return model, model.fit(X, Y, callbacks=[*theirs[:2], *monitors, *theirs[2:]], **span)
+
+
+def restored_after_an_interruption(model, folder, monitors):
+    backup = keras.callbacks.BackupAndRestore(folder / "backup")
+    span = {"batch_size": BATCH, "epochs": 3, "verbose": 0}
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, callbacks=[backup, *monitors, Interrupt(2)], **span)
+    again = plain()
+    return again, again.fit(X, Y, callbacks=[backup, *monitors], **span)
+
+
+def plain():
+    keras.utils.set_random_seed(0)
+    hidden, drop, out = layers.Dense(6, "relu"), layers.Dropout(0.3), layers.Dense(4, "softmax")
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), hidden, drop, out])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+@pytest.mark.parametrize(
+    "way", [eager_on_endless_data, beside_callbacks_of_keras, restored_after_an_interruption]
+)
+def test_other_ways_to_train_are_the_same_with_the_monitor_and_without(tmp_path, way):
+    found = []
+    for monitors in ([], [SVCCAMonitor(ProbeSet(X[:50]), tmp_path / "run")]):
+        folder = tmp_path / str(len(found))
+        folder.mkdir()
+        model, history = way(plain(), folder, monitors)
+        numbers = {k: v for k, v in history.history.items() if not k.startswith("svcca")}
+        state = [v.numpy() for v in (*model.variables, *model.optimizer.variables)]
+        found.append({"history": numbers, "state": state, "random": keras.random.normal((3,))})
+    assert_same(*found)
+    assert Run(tmp_path / "run").steps[:3] == [0, 1, 2]
+
+
 def test_no_warning_comes_of_the_monitor_where_all_are_errors(tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

@@ -1,7 +1,9 @@
 """The callback: real fits on real digits, and what they leave behind."""
 
 import os
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from event_files import tensors
@@ -88,6 +90,13 @@ def test_costs_are_reported(fit, probe, tmp_path, caplog):
             ValueError,
             r"must be a number in \(0, 1\]",
         ),
+        ({"measure_options": [1]}, TypeError, r"come in a dict, such as .* Received: \[1"),
+        ({"measure": ["svcca"]}, ValueError, "Did you mean 'svcca'"),
+        ({"representation": {1: "mean"}}, ValueError, "has 1, which is none of the monitored"),
+        ({"batch_size": 0}, ValueError, "`batch_size` must be a whole number, at least 1. Rec"),
+        ({"batch_size": "64"}, ValueError, "Received: batch_size='64'"),
+        ({"log_dir": None}, TypeError, "`log_dir` must be the path of a folder. Received: None"),
+        ({"probe": [[1.0, 2.0], [3.0]]}, ValueError, "`inputs` makes no array, with examples of"),
         ({"probe": np.empty((0, 8, 8, 1))}, ValueError, "at least two examples"),
         ({"probe": np.zeros((1, 8, 8, 1))}, ValueError, "at least two examples"),
         ({"probe": np.full((9, 8, 8, 1), np.nan)}, ValueError, "NaN or infinite values in 9 of 9"),
@@ -100,6 +109,21 @@ def test_bad_arguments_raise_before_the_first_step(
     arguments = {"probe": probe, "log_dir": tmp_path, **change}
     fails_before_the_first_step(SVCCAMonitor(**arguments), error, match)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_relative_place_is_where_the_training_began(fit, probe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    class Move(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            (tmp_path / "elsewhere").mkdir(exist_ok=True)
+            monkeypatch.chdir(tmp_path / "elsewhere")
+
+    fit(Move(), SVCCAMonitor(probe, "logs"), epochs=2)
+    assert list(Path.cwd().iterdir()) == []
+    run = Run(tmp_path / "logs")
+    assert run.steps == [0, 1, 2]
+    assert tensors(run)[1]["svcca/final"] == [0, 1, 2]
 
 
 def test_few_samples_are_warned_of_with_the_level_of_chance(fit, digits, tmp_path):

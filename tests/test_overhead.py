@@ -4,6 +4,7 @@ import time
 import warnings
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -67,6 +68,7 @@ def test_within_the_limit_nothing_is_left_out(monitored):
         (2, ValueError, "Received: 2"),
         ("2 %", TypeError, "such as 0.02, or None. Received: '2 %'"),
         (True, TypeError, "Received: True"),
+        (np.float32(2), ValueError, "Received: 2.0"),
     ],
 )
 def test_the_limit_is_a_share(fails_before_the_first_step, probe, tmp_path, limit, error, match):

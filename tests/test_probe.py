@@ -1,3 +1,5 @@
+from collections import namedtuple
+
 import numpy as np
 import pytest
 
@@ -98,6 +100,13 @@ def test_nan_is_refused_with_the_first_example_that_has_it():
 def test_labels_of_another_length_are_refused():
     with pytest.raises(ValueError, match="`labels` must have one entry for each of the 40"):
         ProbeSet(X, Y[:5])
+
+
+def test_a_named_tuple_keeps_its_names():
+    Pair = namedtuple("Pair", "left right")
+    probe = ProbeSet(Pair(X, X + 1))
+    np.testing.assert_array_equal(probe.inputs.right, X + 1)
+    assert next(probe.batches(3)).left.shape == (3, *X.shape[1:])
 
 
 def test_things_that_are_no_arrays_are_refused():

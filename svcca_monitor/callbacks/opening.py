@@ -38,7 +38,10 @@ def open_run(
     Raises:
         ProbeMismatchError: If it holds a run on another probe set.
         RunMismatchError: If it holds a run of another model, measure or unit of steps.
+        TypeError: If it is no path.
     """
+    if not isinstance(log_dir, str | os.PathLike):
+        raise TypeError(f"`log_dir` must be the path of a folder. Received: {log_dir!r}")
     facts = as_recorded(
         {
             "model": model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from numbers import Real
 
 
 class Overhead:
@@ -21,7 +22,7 @@ class Overhead:
 
     def __init__(self, limit: float | None):
         if limit is not None:
-            if isinstance(limit, bool) or not isinstance(limit, int | float):
+            if isinstance(limit, bool) or not isinstance(limit, Real):
                 raise TypeError(
                     "`max_overhead` must be a share of the training time, such as 0.02, or None. "
                     f"Received: {limit!r}"
@@ -31,7 +32,7 @@ class Overhead:
                     "`max_overhead` is a share of the training time and must be in (0, 1], such as "
                     f"0.02 for 2 %. Received: {limit}"
                 )
-        self.limit = limit
+        self.limit = None if limit is None else float(limit)
         self.spent = 0.0
         """Seconds that scheduled snapshots took."""
         self.last = 0.0
