@@ -116,6 +116,14 @@ def test_things_that_are_no_arrays_are_refused():
         ProbeSet(np.float32(3))
 
 
+def test_words_of_any_length_are_told_apart():
+    kind = np.dtypes.StringDType()
+    first, second = (ProbeSet(np.array([word * 40, "end"], kind)) for word in "ab")
+    assert first.fingerprint != second.fingerprint
+    assert first.fingerprint == ProbeSet(np.array(["a" * 40, "end"])).fingerprint
+    assert list(first.inputs) == ["a" * 40, "end"]
+
+
 def test_integers_and_strings_are_inputs_too():
     assert ProbeSet(np.array(["a", "b", "c"])).n_samples == 3
     assert ProbeSet(np.zeros((5, 2), int)).n_samples == 5

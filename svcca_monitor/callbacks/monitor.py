@@ -130,7 +130,7 @@ class SVCCAMonitor(keras.callbacks.Callback):
         self._schedule = schedule.parse(self.snapshot_freq)
         self._overhead = Overhead(self.max_overhead)
         self._clock: Clock | None = None
-        self._initial = self._begin(self._schedule.unit)
+        self._initial = [self._begin(self._schedule.unit)]
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Before the first step: write the snapshot that was taken then."""
@@ -139,7 +139,8 @@ class SVCCAMonitor(keras.callbacks.Callback):
             self._claim.require()
             self._clock = Clock(self._schedule, epoch, self._resumed_at)
             if self._resumed_at is None:
-                self._add(self._clock.step, self._clock.epoch, {}, lambda: self._initial)
+                self._add(self._clock.step, self._clock.epoch, {}, self._initial.pop)
+            self._initial.clear()  # memory that training can have
             self._overhead = Overhead(self.max_overhead)  # training begins now
         self._clock.begin_epoch(epoch, (self.params or {}).get("steps"))
 
