@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -136,6 +137,16 @@ def test_an_event_file_that_cannot_grow_costs_a_point_and_no_snapshot(
     order = all_is_readable(Run(tmp_path), [0, 1, 2, 3, 4, 5, 6])
     assert order["svcca/layers"] == [0, 1, 2, 3, 6]
     assert order["svcca/final"] == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_that_is_deleted_is_one_warning(trains_as_alone, probe, tmp_path):
+    def delete():
+        shutil.rmtree(tmp_path / "run")
+
+    messages = trains_as_alone(At({2: delete}), SVCCAMonitor(probe, tmp_path / "run"), epochs=4)
+    assert len(messages) == 1, messages
+    assert "the snapshot of step 3: FileNotFoundError" in messages[0]
+    assert "svcca/run.json'. Training goes on." in messages[0]
 
 
 def test_a_folder_that_becomes_read_only_costs_what_cannot_be_written(trains_as_alone, probe):

@@ -119,9 +119,9 @@ def test_a_layer_that_stays_constant_is_named_once(fit, probe, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         fit(Silence(), SVCCAMonitor(probe, tmp_path), epochs=5)
-    assert {str(w.message).partition(".")[0] for w in caught} == {
+    assert [str(w.message).partition(".")[0] for w in caught] == [
         "Constant over the probe set: logits"
-    }
+    ]
 
 
 def test_the_numbers_in_the_logs_leave_out_what_cannot_be_compared(fit, probe, tmp_path):
@@ -151,6 +151,16 @@ class Poison(keras.callbacks.Callback):
             bias.assign(np.full(bias.shape, np.nan, np.float32))
 
 
+def linear_net():
+    """Without activations: on some machines a ReLU makes 0 of nan."""
+    layers = keras.layers
+    conv, hidden = layers.Conv2D(4, 3, name="conv"), layers.Dense(6, name="hidden")
+    net = [keras.Input((8, 8, 1)), conv, layers.Flatten(), hidden, layers.Dense(10, name="logits")]
+    model = keras.Sequential(net)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
 def test_every_layer_and_every_kind_of_fault_is_told_once(fit, probe, tmp_path, monkeypatch):
     write = Run.write_snapshot
 
@@ -164,8 +174,8 @@ def test_every_layer_and_every_kind_of_fault_is_told_once(fit, probe, tmp_path, 
     monkeypatch.setattr(Run, "write_snapshot", full)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(Poison({0: "logits"}), SVCCAMonitor(probe, tmp_path), epochs=6)
-    others = ["conv", "bn", "pool", "hidden"]  # the gradient takes the nan to every layer
+        fit(Poison({0: "logits"}), SVCCAMonitor(probe, tmp_path), model=linear_net(), epochs=6)
+    others = ["conv", "hidden"]  # the gradient takes the nan to every layer
     starts = [
         "Layer 'logits' is left out of the snapshot of step 1: ",
         *(f"Layer {name!r} is left out of the snapshot of step 2: " for name in others),

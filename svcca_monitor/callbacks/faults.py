@@ -78,7 +78,7 @@ class Faults:
 
     def _pass_on(self, w: warnings.WarningMessage) -> None:
         """Warn as if nothing had been in between, once: the user's filters decide what is shown."""
-        key = (w.category, str(w.message), w.filename, w.lineno)
+        key = (w.category, str(w.message))
         if key in self._said:
             return
         self._said.add(key)

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..description import as_recorded
+from .. import description
 from ..probe import ProbeSet
 from ..run import LayerInfo, Run, RunMismatchError
 from ..store import Store
@@ -42,7 +42,7 @@ def open_run(
     """
     if not isinstance(log_dir, str | os.PathLike):
         raise TypeError(f"`log_dir` must be the path of a folder. Received: {log_dir!r}")
-    facts = as_recorded(
+    facts = description.as_recorded(
         {
             "model": model,
             "measure": measure,
@@ -69,7 +69,7 @@ def open_run(
 
 
 class Claim:
-    """Says in a run who writes it, so that two monitors of one `fit` do not write the same."""
+    """Says in a run who writes it, so that no two monitors write in one place."""
 
     def __init__(self, run: Run):
         self._run = run
@@ -82,7 +82,8 @@ class Claim:
         Raises:
             RunInUseError: If somebody has.
         """
-        if Run(self._run.path).facts.get("writer") != self._writer:
+        facts = description.read(self._run.path / "run.json")
+        if facts.get("writer") != self._writer:
             raise RunInUseError(
                 f"Another SVCCAMonitor writes in {self._run.path} too. Give each monitor a log_dir "
                 "of its own, such as logs/x/train and logs/x/validation."
