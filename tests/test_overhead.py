@@ -11,11 +11,11 @@ import tensorflow as tf
 from svcca_monitor import Run, SVCCAMonitor
 
 
-def slow(seconds):
-    """A representation that takes that long a batch of the probe."""
+def slow(seconds, *, started=(), before=0.0):
+    """A representation that takes that long a batch of the probe, or `before` the start."""
 
     def wait(x):
-        time.sleep(seconds)
+        time.sleep(seconds if started or not before else before)
         return x
 
     def represent(x):
@@ -59,6 +59,19 @@ def test_within_the_limit_nothing_is_left_out(monitored):
     steps, said = monitored(pause, epochs=3, max_overhead=1.0)
     assert steps == [0, 1, 2, 3]
     assert said == []
+
+
+def test_the_look_before_the_first_step_is_no_time_of_training(fit, probe, tmp_path):
+    model, _ = fit(epochs=1)  # traced: from now on epochs are short
+    started = []
+    mark = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: started.append(epoch))
+    representation = slow(0.1, started=started, before=0.4)
+    monitor = SVCCAMonitor(
+        probe, tmp_path, layers="conv", representation=representation, max_overhead=0.5
+    )
+    with pytest.warns(UserWarning, match="leaves out snapshots from step 2 on"):
+        fit(monitor, mark, model=model, epochs=4)
+    assert Run(tmp_path).steps == [0, 1, 4]
 
 
 @pytest.mark.parametrize(
