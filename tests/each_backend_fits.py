@@ -154,8 +154,8 @@ class Interrupt(keras.callbacks.Callback):
 
 
 def eager_on_endless_data(model, folder, monitors):
-    model.run_eagerly, weights = True, {0: 1.0, 1: 2.0, 2: 0.5, 3: 1.0}
-    span = {"epochs": 2, "steps_per_epoch": 3, "class_weight": weights, "verbose": 0}
+    model.run_eagerly = True
+    span = {"epochs": 2, "steps_per_epoch": 3, "shuffle": False, "verbose": 0}
     return model, model.fit(endless(), callbacks=monitors, **span)
 
 
@@ -172,7 +172,9 @@ def beside_callbacks_of_keras(model, folder, monitors):
         keras.callbacks.EarlyStopping(patience=1, restore_best_weights=True, **best),
         keras.callbacks.CSVLogger(folder / "log.csv"),
     ]
-    span = {"batch_size": BATCH, "epochs": 4, "validation_split": 0.2, "verbose": 0}
+    weights = {0: 1.0, 1: 2.0, 2: 0.5, 3: 1.0}
+    span = {"batch_size": BATCH, "epochs": 4, "class_weight": weights, "verbose": 0}
+    span["validation_data"] = (X[:BATCH], Y[:BATCH])
     return model, model.fit(X, Y, callbacks=[*theirs[:2], *monitors, *theirs[2:]], **span)
 
 
@@ -187,8 +189,9 @@ def restored_after_an_interruption(model, folder, monitors):
 
 def plain():
     keras.utils.set_random_seed(0)
-    hidden, drop, out = layers.Dense(6, "relu"), layers.Dropout(0.3), layers.Dense(4, "softmax")
-    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), hidden, drop, out])
+    hidden = layers.Dense(6, "relu", name="hidden")
+    net = [layers.Flatten(), hidden, layers.Dropout(0.3), layers.Dense(4, "softmax", name="out")]
+    model = keras.Sequential([keras.Input((8, 8, 1)), *net])
     model.compile("sgd", "sparse_categorical_crossentropy")
     return model
 
