@@ -39,7 +39,7 @@ def encode(steps: Sequence[int], frames: Sequence[np.ndarray], *, rest: int = 0)
         upper = {len(matrix): np.triu_indices(len(matrix)) for matrix in matrices}
         matrices = [matrix[upper[len(matrix)]] for matrix in matrices]
     # Of the numbers as they are: copies of a hundred layers at 500 epochs would be 50 MB.
-    return b"".join([line, *map(np.ascontiguousarray, matrices)])
+    return b"".join([line, *(np.ascontiguousarray(matrix).data for matrix in matrices)])
 
 
 def _matrix(frame: np.ndarray) -> np.ndarray:
