@@ -11,7 +11,7 @@ from svcca_monitor import (
 )
 
 # Student's table: t of 2 degrees of freedom at 97.5 %.
-T2 = 4.302653
+T2 = 4.302652729749462
 
 
 @pytest.fixture

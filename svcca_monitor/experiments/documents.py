@@ -40,7 +40,11 @@ def parse(text: str) -> Any:
     Raises:
         yaml.YAMLError: If it is not valid YAML, or a section has a key twice.
     """
-    return yaml.load(text, _Loader)
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def written(values: Any) -> str:
