@@ -343,6 +343,7 @@ def test_chance_levels_are_those_of_the_package(browser, server):
         for n, p, q in (
             *((50, 1, 1), (50, 1, 7), (10, 7, 6), (9999, 10, 9), (60, 32, 33), (9, 3, 8)),
             *((1000, 256, 256), (200, 30.5, 64), (60, 50, 40), (40000, 33, 35)),
+            *((40, 13, 13), (40, 13, 26), (300, 16, 16), (2000, 20, 60)),
         )
     ]
     with page_of(browser, f"{server.url}/data/plugin_entry.html?name=svcca") as page:
@@ -353,7 +354,9 @@ def test_chance_levels_are_those_of_the_package(browser, server):
         )
     for (measure, n, p, q), value in zip(cases, found, strict=True):
         known = chance_level(measure, n_samples=n, dims_x=p, dims_y=q)
-        assert value == pytest.approx(known, abs=1e-5), (measure, n, p, q)
+        estimated = measure == "svcca" and 12 < min(p, q) <= 32
+        tolerance = 1e-3 if estimated else 1e-5  # views show three digits
+        assert value == pytest.approx(known, abs=tolerance), (measure, n, p, q)
 
 
 def test_a_reload_of_the_page_around_it_is_followed_at_once(browser, server):

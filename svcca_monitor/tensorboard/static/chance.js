@@ -3,7 +3,10 @@
 import { meanCorrelation } from "./few_dimensions.js";
 
 const NODES = 1024;
+// The package averages so many dimensions exactly. That takes milliseconds for each two sizes, of which
+// a long run has thousands: from 13 on, the limit less its first error is within what views show.
 const FEW = 32;
+const EXACT = 12;
 const known = new Map();
 
 /** Mean similarity of independent layers; NaN where there is no closed form. */
@@ -39,13 +42,12 @@ const FORMS = {
 };
 
 function correlationMean(n, p, q) {
-  if (p <= FEW && q < n - 1 && Number.isInteger(p) && Number.isInteger(q)) {
-    return meanCorrelation(n, p, q);
-  }
+  const few = p <= FEW && Number.isInteger(p) && Number.isInteger(q);
+  if (few && p <= EXACT && q < n - 1) return meanCorrelation(n, p, q);
   const level = wachterMean(n, p, q);
   if (level >= 1) return level;
   const excess = wachterExcess(n, p, q);
-  return excess * n > 1 ? level - excess : level;
+  return few || excess * n > 1 ? level - excess : level;
 }
 
 /** The first term of what Wachter's law is above the mean of real views. */
