@@ -51,7 +51,7 @@ def test_the_two_commands_of_the_readme_are_single_lines():
     commands = [line for line in README.splitlines() if line.startswith("pip install -e")]
     assert commands == [
         "pip install -e '.[demo]' && svcca-monitor run configs/digits.yaml",
-        "pip install -e '.[test]' && pytest",
+        "pip install -e '.[test]' && pytest -n 2 --dist loadfile",
     ]
 
 
