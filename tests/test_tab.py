@@ -355,7 +355,7 @@ def test_chance_levels_are_those_of_the_package(browser, server):
     for (measure, n, p, q), value in zip(cases, found, strict=True):
         known = chance_level(measure, n_samples=n, dims_x=p, dims_y=q)
         estimated = measure == "svcca" and 12 < min(p, q) <= 32
-        tolerance = 1e-3 if estimated else 1e-5  # views show three digits
+        tolerance = 1e-3 if estimated else 5e-5  # views show three digits
         assert value == pytest.approx(known, abs=tolerance), (measure, n, p, q)
 
 

@@ -2,7 +2,7 @@
 
 import { meanCorrelation } from "./few_dimensions.js";
 
-const NODES = 1024;
+const NODES = 384;
 // The package averages so many dimensions exactly. That takes milliseconds for each two sizes, of which
 // a long run has thousands: from 13 on, the limit less its first error is within what views show.
 const FEW = 32;
