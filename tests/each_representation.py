@@ -104,8 +104,10 @@ def test_a_representation_that_fails_as_the_pass_runs_is_told_with_its_layer(tmp
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(x, x[:, :1], epochs=3, verbose=0, callbacks=[Trained(), monitor])
-    [message] = {str(w.message) for w in caught if "SVCCAMonitor" in str(w.message)}
-    assert "the snapshot of step 2" in message
-    assert "cannot be represented" in message
-    assert "'low'" in message if BACKEND != "tensorflow" else "svcca/low" in message
+    messages = [str(w.message) for w in caught if "cannot be represented" in str(w.message)]
+    assert "the snapshot of step 2" in messages[0]
+    # jax runs ahead, and what it raises may be of another kind the second time.
+    assert len(messages) == 1 or (BACKEND == "jax" and len(messages) == 2)
+    named = "svcca/low" if BACKEND == "tensorflow" else "'low'"
+    assert any(named in message for message in messages)
     assert Run(tmp_path).steps == [0, 1]
