@@ -5,6 +5,7 @@ What the backends must agree on is written to the folder that SVCCA_RESULTS name
 
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -89,6 +90,7 @@ def test_a_representation_that_fails_as_the_pass_runs_is_told_with_its_layer(tmp
 
     def fragile(x):
         if len(trained) > 1:
+            time.sleep(0.3)  # jax runs ahead meanwhile
             raise RuntimeError("cannot be represented")
         return np.asarray(x)
 
@@ -105,9 +107,8 @@ def test_a_representation_that_fails_as_the_pass_runs_is_told_with_its_layer(tmp
         warnings.simplefilter("always")
         model.fit(x, x[:, :1], epochs=3, verbose=0, callbacks=[Trained(), monitor])
     messages = [str(w.message) for w in caught if "cannot be represented" in str(w.message)]
+    assert len(messages) == 1
     assert "the snapshot of step 2" in messages[0]
-    # jax runs ahead, and what it raises may be of another kind the second time.
-    assert len(messages) == 1 or (BACKEND == "jax" and len(messages) == 2)
     named = "svcca/low" if BACKEND == "tensorflow" else "'low'"
-    assert any(named in message for message in messages)
+    assert named in messages[0]
     assert Run(tmp_path).steps == [0, 1]

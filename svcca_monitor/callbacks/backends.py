@@ -49,6 +49,9 @@ class TensorFlow:
 
         return tf.compat.v1.get_default_graph()
 
+    def wait_for(self, outputs: Any) -> None:
+        """Nothing: within a graph there is nothing to wait for."""
+
 
 class Jax:
     """One compiled program for batches of one size; variables are its arguments."""
@@ -84,6 +87,14 @@ class Jax:
         state = getattr(core, "get_opaque_trace_state", None)
         return state(convention="flax") if state is not None else None
 
+    def wait_for(self, outputs: Any) -> None:
+        """Until they are computed, outside of a trace: jax runs ahead, and fails later."""
+        import jax
+
+        jax.block_until_ready(  # type: ignore[no-untyped-call]
+            [x for x in keras.tree.flatten(outputs) if not isinstance(x, jax.core.Tracer)]
+        )
+
 
 class Torch:
     """Plain calls without gradients: nothing is traced."""
@@ -112,6 +123,9 @@ class Torch:
     def scope(self) -> object:
         """Always the same: operations run as they are called."""
         return None
+
+    def wait_for(self, outputs: Any) -> None:
+        """Nothing: what fails in an operation is raised there."""
 
 
 Backend = TensorFlow | Jax | Torch

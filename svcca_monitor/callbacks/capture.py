@@ -117,7 +117,7 @@ class Capture:
         self, trainable: list[Any], non_trainable: list[Any], inputs: Any
     ) -> dict[str, Any]:
         """A matrix of each output in one forward pass, under a name of its own."""
-        seen = ForwardPass(self._reductions, self._backend.scope, blocks=self.selection is not None)
+        seen = ForwardPass(self._reductions, self._backend, blocks=self.selection is not None)
 
         def call() -> None:
             with computed_once(self.model), borrowed_calls(self._layers, seen.record):

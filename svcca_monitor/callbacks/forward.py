@@ -14,6 +14,7 @@ from keras.src.backend import get_keras_mask
 
 from ..activations import Reduction, representation_name
 from ..run import LayerInfo
+from .backends import Backend
 from .selection import is_block
 
 _HALF = ("float16", "bfloat16")
@@ -26,8 +27,8 @@ class ForwardPass:
 
     Args:
         reductions: The representation of each path.
-        scope: Tells what operations belong to; an output that was made elsewhere (in a loop, in a
-            function that is compiled for itself) cannot leave that place.
+        backend: Its scope tells what operations belong to; an output that was made elsewhere (in a
+            loop, in a function that is compiled for itself) cannot leave that place.
         blocks: Keep the output of a block also where it is the output of the layer called last
             within it.
     """
@@ -35,7 +36,7 @@ class ForwardPass:
     def __init__(
         self,
         reductions: Mapping[str, Reduction],
-        scope: Callable[[], object],
+        backend: Backend,
         *,
         blocks: bool,
     ):
@@ -46,8 +47,8 @@ class ForwardPass:
         self.fault: Exception | None = None
         """What went wrong in making a matrix, and not in the model; its `layer` is the path."""
         self._reductions = reductions
-        self._scope = scope
-        self._here = scope()
+        self._backend = backend
+        self._here = backend.scope()
         self._blocks = blocks
         self._paths: dict[str, str] = {}
         self._calls: Counter[str] = Counter()
@@ -56,12 +57,13 @@ class ForwardPass:
     def record(self, path: str, layer: Any, output: Any, masks: list[Any]) -> None:
         """Take note of a call, and reduce its outputs."""
         self.called.add(path)
-        if self._scope() != self._here:
+        if self._backend.scope() != self._here:
             self.unreachable.add(path)
             return
         if output is self._last and not self._blocks and is_block(layer):
             return
         self._last = output
+        self._backend.wait_for(output)  # what fails until here is no fault of the representation
         try:
             self._reduce(path, layer, output, masks)
         except Exception as error:
@@ -94,7 +96,7 @@ class ForwardPass:
             # The first of several in a tuple has the layer's name, others their place or key.
             key = ".".join(map(str, (name, *place))) if any(p != 0 for p in place) else name
             self._paths[key] = path
-            self.matrices[key] = _matrix(key, layer, x, mask, reduction)
+            self.matrices[key] = self._matrix(key, layer, x, mask, reduction)
             info = LayerInfo(
                 name=key,
                 layer_class=type(layer).__name__,
@@ -103,6 +105,26 @@ class ForwardPass:
                 representation=representation_name(reduction),
             )
             self.layer_info.append(info)
+
+    def _matrix(self, name: str, layer: Any, x: Any, mask: Any, reduction: Reduction) -> Any:
+        if keras.backend.standardize_dtype(x.dtype) in _HALF:
+            x = ops.cast(x, "float32")
+        label = representation_name(reduction)
+        try:
+            matrix = reduction(x, ops, channels_axis(layer, len(x.shape)), mask)
+            rank = len(matrix.shape)
+            self._backend.wait_for(matrix)
+        except Exception as error:
+            raise ValueError(
+                f"Representation {label!r} failed on layer {name!r}, whose output has shape "
+                f"{(None, *x.shape[1:])}: {error}"
+            ) from error
+        if rank != 2:
+            raise ValueError(
+                f"Representation {label!r} must give a matrix (n_samples, n_features). Of layer "
+                f"{name!r} it gave shape {tuple(matrix.shape)}."
+            )
+        return matrix
 
 
 @contextmanager
@@ -176,26 +198,6 @@ def is_activation(x: Any) -> bool:
     if not hasattr(x, "dtype") or len(x.shape) < 2 or 0 in x.shape[1:]:
         return False
     return bool(keras.backend.is_float_dtype(x.dtype))
-
-
-def _matrix(name: str, layer: Any, x: Any, mask: Any, reduction: Reduction) -> Any:
-    if keras.backend.standardize_dtype(x.dtype) in _HALF:
-        x = ops.cast(x, "float32")
-    label = representation_name(reduction)
-    try:
-        matrix = reduction(x, ops, channels_axis(layer, len(x.shape)), mask)
-        rank = len(matrix.shape)
-    except Exception as error:
-        raise ValueError(
-            f"Representation {label!r} failed on layer {name!r}, whose output has shape "
-            f"{(None, *x.shape[1:])}: {error}"
-        ) from error
-    if rank != 2:
-        raise ValueError(
-            f"Representation {label!r} must give a matrix (n_samples, n_features). Of layer "
-            f"{name!r} it gave shape {tuple(matrix.shape)}."
-        )
-    return matrix
 
 
 def channels_axis(layer: Any, rank: int) -> int:
