@@ -108,7 +108,10 @@ TABLE = {
     "callbacks.selection": ({"keras"}, {"messages"}),
     "callbacks.collections": ({"keras"}, {"callbacks.selection"}),
     "callbacks.backends": ({"keras", "numpy", "tensorflow", "jax", "torch"}, set()),
-    "callbacks.forward": ({"keras"}, {"activations", "run", "callbacks.selection"}),
+    "callbacks.forward": (
+        {"keras"},
+        {"activations", "run", "callbacks.backends", "callbacks.selection"},
+    ),
     "callbacks.capture": (
         {"keras", "numpy"},
         {
