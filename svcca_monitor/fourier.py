@@ -103,23 +103,26 @@ class Spectrum:
         double = np.complex128 if maps.dtype.kind == "c" else np.float64
         pixels = np.empty((*maps.shape[1:3], len(maps), maps.shape[3]), double)
 
-        def copied(row: int) -> float:
-            pixels[row] = maps[:, row].swapaxes(0, 1)
-            return float(np.vdot(pixels[row], pixels[row]).real)
+        def centred(row: int, unit: float) -> tuple[float, Array, Array]:
+            part = pixels[row]  # all that is done to it is done while it is near the processor
+            part[:] = maps[:, row].swapaxes(0, 1)
+            with np.errstate(over="ignore", invalid="ignore"):  # tells that a unit is needed
+                energy = float(np.vdot(part, part).real)
+                if unit != 1.0:
+                    part /= unit
+                squares = np.einsum("wnc,wnc->nc", part, part.conj()).real
+                part -= part.mean(axis=1, keepdims=True)
+                if maps.dtype == double:  # far from 0 the first mean is rounded
+                    part -= part.mean(axis=1, keepdims=True)
+            return energy, squares, part.any(axis=(0, 1))
 
-        def centred(row: int) -> tuple[Array, Array]:
-            part = pixels[row]
-            if extreme:
-                part /= unit
-            squares = np.einsum("wnc,wnc->nc", part, part.conj()).real
-            part -= part.mean(axis=1, keepdims=True)
-            part -= part.mean(axis=1, keepdims=True)  # far from 0 the first mean is rounded
-            return squares, part.any(axis=(0, 1))
-
+        unit = 1.0
         rows, costs = range(len(pixels)), [PASS * pixels[0].size] * len(pixels)
-        extreme = not 1e-200 < sum(in_parallel(copied, rows, costs)) < 1e200
-        unit = (float(np.abs(pixels).max()) or 1.0) if extreme else 1.0
-        energies, varied = zip(*in_parallel(centred, rows, costs), strict=True)
+        found = in_parallel(lambda row: centred(row, unit), rows, costs)
+        if not 1e-200 < sum(energy for energy, _, _ in found) < 1e200:
+            unit = float(np.abs(maps).max()) or 1.0
+            found = in_parallel(lambda row: centred(row, unit), rows, costs)
+        _, energies, varied = zip(*found, strict=True)
         alive = np.any(varied, axis=0)
         alive[0] |= not alive.any()
         # What rounding to the dtype left in the pixels is spread evenly over the frequencies.
@@ -281,12 +284,17 @@ def fourier_cca(
         constant = [name for name, rank in zip("xy", ranks, strict=True) if not rank.any()]
         where = f"in {' and '.join(constant)}" if constant else "in both x and y"
         warn(f"No frequency varies {where} over the probe set: the mean correlation is nan.")
-    cross, rho = in_parts(_correlations, fx.basis, fy.basis, *ranks)
+    if sx is sy:
+        rho, cross = [np.ones(k) for k in ranks[0]], [np.eye(k) for k in ranks[0]]
+    else:
+        blocks, values = in_parts(_correlations, fx.basis, fy.basis, *ranks)
+        rho = [row[: min(i, j)] for row, i, j in zip(values, *ranks, strict=True)]
+        cross = [block[:i, :j] for block, i, j in zip(blocks, *ranks, strict=True)]
     return FourierCCAResult(
         frequencies,
         multiplicity,
-        [row[: min(i, j)] for row, i, j in zip(rho, *ranks, strict=True)],
-        [block[:i, :j] for block, i, j in zip(cross, *ranks, strict=True)],
+        rho,
+        cross,
         (fx.weights, fy.weights),
         (sx.shape, sy.shape),
         grid,

@@ -176,6 +176,7 @@ def kernel_grid(
     def weighted(layer: Weighted) -> Array:
         x = layer.weighted()
         dtype = product_dtype(x.dtype, layers, operations, in_double=in_double)
+        # Entries of kernels are sums over features: samples of little weight cost no digits.
         if dtype == x.dtype or dominated(np.einsum("ij,ij->i", x, x.conj()).real):
             return x
         return x.astype(dtype)

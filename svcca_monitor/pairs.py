@@ -13,7 +13,7 @@ from .definition import Measure
 from .kernels import cost as kernel_cost
 from .kernels import kernel_grid
 from .parallel import in_parallel
-from .precision import dominated, product_dtype, rounded
+from .precision import SHARE, dominated, product_dtype, rounded
 from .preparation import (
     Layers,
     centred_layers,
@@ -69,17 +69,19 @@ class Sides:
         if self.kind.of_rests and all(s.rest is not None for s in self.rows + self.columns):
             return self._of_rests(self.kind.of_rests).grid()
         grid = np.full((len(self.rows), len(self.columns)), np.nan)
-        at = [
-            (i, j)
-            for i, x in enumerate(self.rows)
-            for j, y in enumerate(self.columns)
-            if x.rank and y.rank and not (self.mirrored and j < i)
-        ]
+        at = []
+        for i, x in enumerate(self.rows):
+            for j, y in enumerate(self.columns):
+                if x is y and x.rank and self.kind.of_kernels is None:
+                    grid[i, j] = 1.0  # as is every layer to itself
+                elif x.rank and y.rank and not (self.mirrored and j < i):
+                    at.append((i, j))
         if not at:
             return grid
-        of_rows = self._rounded(self.rows)
+        dtype, in_double = self._precisions()
+        of_rows = self._rounded(self.rows, dtype)
         if self.stack is None:
-            of_columns = np.hstack(of_rows if self.mirrored else self._rounded(self.columns))
+            of_columns = np.hstack(of_rows if self.mirrored else self._rounded(self.columns, dtype))
         else:
             of_columns = self.stack
         ends = _ends(self.columns)
@@ -88,17 +90,20 @@ class Sides:
             # All of one row, columns in order: one product serves them.
             i, first, last = parcel[0][0], parcel[0][1], parcel[-1][1]
             x = self.rows[i]
-            start = ends[first]
-            cross = of_rows[i].conj().T @ of_columns[:, start : ends[last + 1]]
-            # Formulas go on in double: they take squares.
-            cross = cross.astype(np.result_type(cross, np.float64), copy=False)
-            blocks = (cross[:, ends[j] - start : ends[j + 1] - start] for _, j in parcel)
+            if in_double(i, first):
+                cross = x.basis.conj().T @ np.hstack([self.columns[j].basis for _, j in parcel])
+            else:
+                cross = of_rows[i].conj().T @ of_columns[:, ends[first] : ends[last + 1]]
+                # Formulas go on in double: they take squares.
+                cross = cross.astype(np.result_type(cross, np.float64), copy=False)
+            parts = ends[first : last + 2] - ends[first]
+            blocks = (cross[:, a:b] for a, b in pairwise(parts))
             return [
                 self.kind.of_cross(block, x, self.columns[j], **self.rest)
                 for (_, j), block in zip(parcel, blocks, strict=True)
             ]
 
-        parcels, costs = self._parcels(at)
+        parcels, costs = self._parcels(at, in_double)
         for parcel, values in zip(parcels, in_parallel(work, parcels, costs), strict=True):
             for (i, j), value in zip(parcel, values, strict=True):
                 grid[i, j] = value
@@ -108,17 +113,25 @@ class Sides:
 
     def _of_rests(self, formula: Callable[..., float]) -> Sides:
         """The same grid by the smaller parts of the space, which the bases leave out."""
-        rows, columns = ([_complement(s) for s in side] for side in (self.rows, self.columns))
+        complements = {id(s): _complement(s) for s in self.rows + self.columns}
+        rows, columns = ([complements[id(s)] for s in side] for side in (self.rows, self.columns))
         kind = replace(self.kind, of_cross=formula, of_rests=None)
         return replace(self, kind=kind, rows=rows, columns=columns)
 
-    def _rounded(self, layers: list[Subspace]) -> list[Array]:
-        """Bases in the precision that the cross products need."""
+    def _precisions(self) -> tuple[np.dtype[Any], Callable[[int, int], bool]]:
+        """That of the cross products, and for which pairs it does not serve."""
         both = self.rows + self.columns
         double = np.result_type(*(s.basis for s in both))
         dtype = product_dtype(double, both, self._operations, in_double=self.kind.in_double)
-        if dtype != double and any(dominated(self._of_samples(s)) for s in both if s.rank):
-            dtype = double
+        if dtype == double:
+            return double, lambda _i, _j: False
+        few = {id(s) for s in both if s.rank and dominated(self._of_samples(s), share=SHARE)}
+        if 4 * len(few) > len({id(s) for s in both}):  # the others are not worth the trouble
+            return double, lambda _i, _j: False
+        return dtype, lambda i, j: id(self.rows[i]) in few or id(self.columns[j]) in few
+
+    def _rounded(self, layers: list[Subspace], dtype: np.dtype[Any]) -> list[Array]:
+        """Bases in the precision that the cross products need."""
         costs = [float(s.basis.size) for s in layers]
         return in_parallel(lambda s: rounded(s.basis, dtype), layers, costs)
 
@@ -138,7 +151,7 @@ class Sides:
         return kernel_cost(self.n_samples, ranks) < self._operations
 
     def _parcels(
-        self, at: list[tuple[int, int]]
+        self, at: list[tuple[int, int]], in_double: Callable[[int, int], bool]
     ) -> tuple[list[list[tuple[int, int]]], list[float]]:
         """Pairs of a row in parcels of similar cost: a task for each costs more than it saves."""
         n = self.n_samples
@@ -146,18 +159,20 @@ class Sides:
         costs = [2 * n * p * q + OPERATIONS * p * q * min(p, q) for p, q in ranks]
         parcels: list[list[tuple[int, int]]] = []
         totals: list[float] = []
-        for pair, cost in zip(at, costs, strict=True):
-            if not parcels or parcels[-1][0][0] != pair[0] or totals[-1] >= sum(costs) / PARCELS:
+        for (i, j), cost in zip(at, costs, strict=True):
+            last = parcels[-1][-1] if parcels else (-1, -1)
+            goes_on = last == (i, j - 1) and in_double(*last) == in_double(i, j)
+            if not goes_on or totals[-1] >= sum(costs) / PARCELS:
                 parcels.append([])
                 totals.append(0.0)
-            parcels[-1].append(pair)
+            parcels[-1].append((i, j))
             totals[-1] += cost
         return parcels, totals
 
     def permuted(self, orders: Iterable[Array]) -> Iterator[Array]:
         """The grid with the samples of all row layers in another order, for each of the orders."""
         rows_side_by_side = np.hstack([s.basis for s in self.rows])
-        columns = np.hstack(self._rounded(self.columns))
+        columns = np.hstack(self._rounded(self.columns, self._precisions()[0]))
         ends = _ends(self.rows)
 
         def grid(order: Array) -> Array:

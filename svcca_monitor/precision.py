@@ -14,8 +14,9 @@ Array = NDArray[Any]
 # digits: small grids and single pairs of layers have them all.
 WORTH_IT = 2e9
 # Sums over few samples round as few numbers do: below this effective number, as of a layer that is
-# active on some samples only, they are off by more than 1e-6 now and then. So are sums of which
-# most addends are next to nothing beside the others, and lose their digits: below this share.
+# active on some samples only, they are off by more than 1e-6 now and then. So are sums over all
+# samples of which most are next to nothing beside the others, and lose their digits: below this
+# share.
 SAMPLES, SHARE = 200, 0.35
 # Samples that are turned at a time: blocks that stay near the processor take half the time.
 BLOCK = 64
@@ -48,11 +49,16 @@ def product_dtype(
     return np.dtype(np.complex64 if dtype.kind == "c" else np.float32)
 
 
-def dominated(squares: Array) -> bool:
-    """Whether few of the samples make up a layer: by the participation ratio of squared norms."""
+def dominated(squares: Array, *, share: float = 0.0) -> bool:
+    """Whether few of the samples make up a layer: by the participation ratio of squared norms.
+
+    Args:
+        squares: Of the norms of the samples.
+        share: Which part of them are few, however many they are.
+    """
     largest = squares.max() or 1.0
     shares = squares / largest  # squares of squares would leave the range
-    least = max(SAMPLES, SHARE * len(squares))
+    least = max(SAMPLES, share * len(squares))
     return bool(shares.sum() ** 2 < least * (shares**2).sum())
 
 

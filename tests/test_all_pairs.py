@@ -39,9 +39,9 @@ def test_every_pair_has_the_similarity_of_its_two_snapshots(places, measure):
     grid = compare_runs(places, measure=measure, layers=["u*"])
     assert grid.dims == ("layer", "run", "other_run")
     assert grid.shape == (1, 3, 3)
-    for a in places:
-        for b in places:
-            x, y = (Run(each).snapshot(1)["up"] for each in (a, b))
+    layers = {place: Run(place).snapshot(1)["up"] for place in places}
+    for a, x in layers.items():
+        for b, y in layers.items():
             expected = similarity(x, y, measure=measure)
             value = float(grid.sel(layer="up", run=str(a), other_run=str(b)))
             assert value == pytest.approx(expected, abs=1e-12)

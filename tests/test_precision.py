@@ -162,4 +162,41 @@ def test_a_layer_that_most_samples_hardly_vary_in_is_like_itself(at_any_size, ac
 
 def test_a_layer_that_half_of_the_samples_make_up_keeps_single_precision():
     for active, expected in ((2000, False), (1500, False), (1300, True), (190, True)):
-        assert precision.dominated(np.repeat([1.0, 0.0], [active, 4000 - active])) == expected
+        squares = np.repeat([1.0, 0.0], [active, 4000 - active])
+        assert precision.dominated(squares, share=precision.SHARE) == expected
+        assert precision.dominated(squares) == (active < precision.SAMPLES)
+
+
+def test_only_pairs_of_a_layer_that_few_samples_make_up_go_in_double(at_any_size, monkeypatch):
+    rng = np.random.default_rng(0)
+    dense = [rng.normal(size=(4000, 30)).astype(SINGLE) for _ in range(6)]
+    sparse = np.zeros((4000, 60), SINGLE)
+    sparse[:300] = rng.normal(size=(300, 60))
+    given = [*dense[:3], sparse, *dense[3:]]
+    factors = [Subspace.from_activations(x) for x in given]
+    widths = []
+
+    def watched(cross, *_):
+        widths.append(cross.shape[1])
+        return float(np.abs(cross - np.float32(cross)).max())
+
+    monkeypatch.setitem(MEASURES, "cca", replace(MEASURES["cca"], of_cross=watched, of_rests=None))
+    left_in_single = similarity_grid(factors, factors[::-1], measure="cca") == 0.0
+    expected = np.ones((7, 7), bool)
+    expected[3, :] = expected[:, 3] = False
+    np.fill_diagonal(expected[:, ::-1], False)  # layers with themselves, where nothing is computed
+    np.testing.assert_array_equal(left_in_single, expected)
+    assert len(widths) == 42
+    assert sorted(widths) == sorted([30] * 36 + [60] * 6)
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_layer_beside_itself_is_what_a_copy_of_it_is(measure):
+    given = [Subspace.from_activations(x) for x in layers(SINGLE)]
+    copies = [replace(s) for s in given]
+    same = similarity_grid(given, given, measure=measure)
+    np.testing.assert_allclose(
+        same, similarity_grid(given, copies, measure=measure), rtol=0, atol=1e-12
+    )
+    mirrored = similarity_grid(given, measure=measure)
+    np.testing.assert_allclose(mirrored.diagonal(), 1.0, rtol=0, atol=1e-12)
