@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytest
 
-from svcca_monitor import MEASURES, Subspace, mean_cca, precision, similarity_grid
+from svcca_monitor import MEASURES, Subspace, mean_cca, pairs, precision, similarity_grid
 
 SINGLE, DOUBLE = np.float32, np.float64
 
@@ -180,6 +180,7 @@ def test_only_pairs_of_a_layer_that_few_samples_make_up_go_in_double(at_any_size
         widths.append(cross.shape[1])
         return float(np.abs(cross - np.float32(cross)).max())
 
+    monkeypatch.setattr(pairs, "PARCELS", 5)  # several pairs each
     monkeypatch.setitem(MEASURES, "cca", replace(MEASURES["cca"], of_cross=watched, of_rests=None))
     left_in_single = similarity_grid(factors, factors[::-1], measure="cca") == 0.0
     expected = np.ones((7, 7), bool)
@@ -200,3 +201,9 @@ def test_a_layer_beside_itself_is_what_a_copy_of_it_is(measure):
     )
     mirrored = similarity_grid(given, measure=measure)
     np.testing.assert_allclose(mirrored.diagonal(), 1.0, rtol=0, atol=1e-12)
+
+
+def test_a_layer_beside_itself_has_no_value_where_the_measure_has_none():
+    three = Subspace.from_activations(np.random.default_rng(0).normal(size=(3, 2)))
+    with pytest.warns(UserWarning, match="Not defined"):
+        assert np.isnan(similarity_grid([three], [three], measure="cka_debiased")).all()
