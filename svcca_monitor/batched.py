@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,22 @@ SINGLE_SUM = 128
 PART, OPERATIONS = 16, 10.0
 
 
-def factorise(blocks: Array) -> tuple[Array, Array, Array]:
-    """Thin SVD of stacked blocks: left vectors, singular values, right vectors as columns."""
-    u, values, v = in_parts(_factorise, blocks)
-    return u, values, v
+def factorise(blocks: Array, dtype: np.dtype[Any] | None = None) -> tuple[Array, Array, Array]:
+    """Thin SVD of stacked blocks: left vectors, singular values, right vectors as columns.
+
+    Args:
+        blocks: Shape (F, m, n).
+        dtype: Of the left vectors, which are the largest; that of the blocks if left out.
+    """
+    k = min(blocks.shape[1:])
+    basis = np.empty((*blocks.shape[:2], k), dtype or blocks.dtype)
+
+    def work(at: slice) -> tuple[Array, Array]:
+        basis[at], values, loadings = _factorise(blocks[at])
+        return values, loadings
+
+    values, loadings = _in_parts(work, blocks)
+    return basis, values, loadings
 
 
 def in_parts(function: Callable[..., tuple[Array, ...]], *stacks: Array) -> tuple[Array, ...]:
@@ -29,15 +42,16 @@ def in_parts(function: Callable[..., tuple[Array, ...]], *stacks: Array) -> tupl
 
     The threads of BLAS would meet at every single block, which are small.
     """
-    first = stacks[0]
-    parts = [slice(start, start + PART) for start in range(0, len(first), PART)]
-    costs = [OPERATIONS * first[:PART].size * first.shape[-1]] * len(parts)
-    found = in_parallel(lambda at: function(*(s[at] for s in stacks)), parts, costs)
-    return tuple(map(np.concatenate, zip(*found, strict=True)))
+    return _in_parts(lambda at: function(*(s[at] for s in stacks)), stacks[0])
+
+
+def _in_parts(work: Callable[[slice], tuple[Array, ...]], blocks: Array) -> tuple[Array, ...]:
+    parts = [slice(start, start + PART) for start in range(0, len(blocks), PART)]
+    costs = [OPERATIONS * blocks[:PART].size * blocks.shape[-1]] * len(parts)
+    return tuple(map(np.concatenate, zip(*in_parallel(work, parts, costs), strict=True)))
 
 
 def _factorise(blocks: Array) -> tuple[Array, Array, Array]:
-    """Thin SVD of stacked blocks: left vectors, singular values, right vectors as columns."""
     if blocks.shape[1] <= blocks.shape[2]:
         return _by_svd(blocks)
     squares, vectors = np.linalg.eigh(adjoint_product(blocks, blocks))

@@ -151,14 +151,15 @@ class Spectrum:
             if sizes is not None:
                 noise, lengths = self.scaled_noise, np.where(alive & (sizes > 0), sizes, 1.0)
                 pixels = pixels / lengths[alive]
-            basis, values, part = factorise(coefficients_at(pixels, frequencies, size))
+            kind = np.dtype(np.complex64 if self.coarse else np.complex128)
+            basis, values, part = factorise(coefficients_at(pixels, frequencies, size), kind)
             loadings = np.zeros((len(frequencies), len(alive), part.shape[2]), complex)
             loadings[:, alive] = part / lengths[alive, None]
             own = max(basis.shape[1], len(alive)) * EPS64  # what factorising leaves
             kept = values > np.maximum(noise, max(own, self.rtol or 0.0) * values[:, :1])
             scale = np.where(kept, values, np.inf)[:, None]
             self._kept[key] = _Factors(
-                basis.astype(np.complex64) if self.coarse else basis,
+                basis,
                 values,
                 np.sqrt(self.n_samples - 1) * loadings / scale / self.unit,
                 np.count_nonzero(kept, axis=1),

@@ -125,8 +125,9 @@ class Sides:
         dtype = product_dtype(double, both, self._operations, in_double=self.kind.in_double)
         if dtype == double:
             return double, lambda _i, _j: False
-        few = {id(s) for s in both if s.rank and dominated(self._of_samples(s), share=SHARE)}
-        if 4 * len(few) > len({id(s) for s in both}):  # the others are not worth the trouble
+        layers = list({id(s): s for s in both if s.rank}.values())
+        few = {id(s) for s, is_few in zip(layers, self._few_samples(layers), strict=True) if is_few}
+        if 4 * len(few) > len(layers):  # the others are not worth the trouble
             return double, lambda _i, _j: False
         return dtype, lambda i, j: id(self.rows[i]) in few or id(self.columns[j]) in few
 
@@ -135,9 +136,14 @@ class Sides:
         costs = [float(s.basis.size) for s in layers]
         return in_parallel(lambda s: rounded(s.basis, dtype), layers, costs)
 
-    def _of_samples(self, s: Subspace) -> Array:
-        """How much of a layer each sample is, in the eyes of the measure."""
-        return s.gram_diagonal if self.kind.by_variance else np.sum(np.abs(s.basis) ** 2, axis=1)
+    def _few_samples(self, layers: list[Subspace]) -> list[bool]:
+        """Whether few samples make up a layer, in the eyes of the measure."""
+
+        def few(s: Subspace) -> bool:
+            rows = s.gram_diagonal if self.kind.by_variance else _squared_rows(s.basis)
+            return dominated(rows, share=SHARE)
+
+        return in_parallel(few, layers, [float(s.basis.size) for s in layers])
 
     @property
     def _operations(self) -> float:
@@ -294,6 +300,11 @@ def rescaled(values: Array, chance: Array) -> Array:
     """Values with chance at 0 and identity at 1; nan where chance is 1, and nothing can be told."""
     room = 1 - chance
     return 1 - (1 - values) / np.where(room > ROUNDING, room, np.nan)
+
+
+def _squared_rows(basis: Array) -> Array:
+    parts = basis.view(basis.real.dtype) if basis.flags.c_contiguous else np.abs(basis)
+    return np.einsum("ij,ij->i", parts, parts)
 
 
 def _complement(s: Subspace) -> Subspace:

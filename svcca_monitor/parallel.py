@@ -38,9 +38,11 @@ def in_parallel(
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    inside = getattr(_worker, "inside", False)
-    if inside or min(cores, len(items)) < 2 or sum(costs) < WORTH_IT:
+    if getattr(_worker, "inside", False) or len(items) < 2:
         return [function(item) for item in items]
+    if cores < 2 or sum(costs) < WORTH_IT:
+        with one_blas_thread():  # whose other threads would go on waiting, actively, for a while
+            return [function(item) for item in items]
     order = sorted(range(len(items)), key=lambda i: -costs[i])
     with one_blas_thread(), ThreadPoolExecutor(cores, initializer=_enter) as pool:
         try:

@@ -135,9 +135,9 @@ def test_a_spectrum_is_factorised_once_a_grid(monkeypatch):
     calls = []
     factorise = svcca_monitor.fourier.factorise
 
-    def counting(blocks):
+    def counting(blocks, dtype):
         calls.append(blocks.shape)
-        return factorise(blocks)
+        return factorise(blocks, dtype)
 
     monkeypatch.setattr(svcca_monitor.fourier, "factorise", counting)
     others = [Spectrum.from_maps(z) for z in (y, small)]
