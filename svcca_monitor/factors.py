@@ -252,17 +252,18 @@ def orthonormalised(u: Array) -> Array:
 def centre(x: Array) -> tuple[Array, Array]:
     """Centred columns in double precision, and their means."""
     matrix = x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
-    single = x.dtype.itemsize < matrix.dtype.itemsize
+    if x.dtype.kind != "c" and x.dtype.itemsize < matrix.dtype.itemsize:
+        mean = matrix.mean(axis=0)  # exact where all of a column are alike
+        matrix -= mean
+        return matrix, mean
     # The mean of a constant column is rounded, and the remainder would pass for a direction.
-    given = x if single else matrix
-    constant = (given == given[:1]).all(axis=0)
+    constant = (matrix == matrix[:1]).all(axis=0)
     mean = matrix.mean(axis=0)
     matrix -= mean
-    if not single:
-        # Far from 0 the mean is rounded by more than the numbers differ: once more, near 0.
-        rest = matrix.mean(axis=0)
-        matrix -= rest
-        mean += rest
+    # Far from 0 the mean is rounded by more than the numbers differ: once more, near 0.
+    rest = matrix.mean(axis=0)
+    matrix -= rest
+    mean += rest
     if constant.any():
         matrix[:, constant] = 0.0
     return matrix, mean

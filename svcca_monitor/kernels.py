@@ -236,7 +236,7 @@ def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Ar
             shape = len(layers), len(layers[0][r]), len(layers[0][c])
             all_tiles = np.empty(shape, dtype)
             for x, out in zip(layers, all_tiles, strict=True):
-                np.matmul(x[r], x[c].conj().T, out=out)
+                out[:] = x[r] @ x[c].conj().T
             return all_tiles.reshape(len(layers), -1).view(np.float64)
 
         if mirrored:

@@ -113,3 +113,13 @@ def test_a_wide_layer_takes_memory_for_a_block_and_the_gram_matrix_only():
     assert s.rank == 5
     # In double precision a copy of the layer alone would take twice its size.
     assert peak < 0.6 * x.nbytes
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "i4", "f8", "c8", "c16"])
+@pytest.mark.parametrize("n", [2, 3, 999, 20_011])
+def test_constant_columns_are_0_once_centred(dtype, n):
+    values = np.random.default_rng(0).normal(size=50) * np.repeat([1e-3, 1.0, 1e3], [10, 20, 20])
+    column = (values * (1 + 2j) if dtype[0] == "c" else values).astype(dtype)
+    centred, mean = factors.centre(np.repeat(column[None], n, axis=0))
+    assert not centred.any()
+    np.testing.assert_allclose(mean, column, rtol=1e-15)
