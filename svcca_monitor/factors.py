@@ -186,8 +186,10 @@ def _by_covariance(x: Array, eps: float, rtol: float | None, denoised: bool) -> 
 
     def basis(k: int) -> Array:
         u = centred @ (vectors[:, :k] / spectrum[:k])
-        if k and spectrum[k - 1] < GRAM_REACH * spectrum[0]:
-            u = orthonormalised(u)
+        good = np.count_nonzero(spectrum[:k] >= GRAM_REACH * spectrum[0])
+        if good < k:
+            small, large = u[:, good:], u[:, :good]
+            u[:, good:] = orthonormalised(small - large @ (large.conj().T @ small))
         return u
 
     def loadings(k: int) -> Array:
