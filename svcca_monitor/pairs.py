@@ -13,7 +13,6 @@ from .definition import Measure
 from .kernels import cost as kernel_cost
 from .kernels import kernel_grid
 from .parallel import in_parallel
-from .precision import SHARE, dominated, product_dtype, rounded
 from .preparation import (
     Layers,
     centred_layers,
@@ -22,6 +21,7 @@ from .preparation import (
     name_undefined,
     unfactorised_is_cheaper,
 )
+from .products import Products, ends
 from .subspace import Array, Subspace
 
 # Parcels of pairs for the threads, and operations of a decomposition over those of a product.
@@ -45,7 +45,7 @@ class Sides:
         rest: Options of the formula.
         names: Of the rows and of the columns.
         mirrored: Whether both sets are one and the grid is symmetric.
-        stack: The bases of the columns, rounded and side by side, if they are at hand.
+        products: Their cross products, if those were prepared.
     """
 
     kind: Measure
@@ -54,7 +54,7 @@ class Sides:
     rest: dict[str, Any]
     names: tuple[list[str], list[str]] = field(default_factory=lambda: ([], []))
     mirrored: bool = False
-    stack: Array | None = None
+    products: Products | None = None
 
     def grid(self) -> Array:
         """Similarities of all pairs; nan where a layer is constant."""
@@ -78,32 +78,17 @@ class Sides:
                     at.append((i, j))
         if not at:
             return grid
-        dtype, in_double = self._precisions()
-        of_rows = self._rounded(self.rows, dtype)
-        if self.stack is None:
-            of_columns = np.hstack(of_rows if self.mirrored else self._rounded(self.columns, dtype))
-        else:
-            of_columns = self.stack
-        ends = _ends(self.columns)
+        products = self.products or self._products()
 
         def work(parcel: list[tuple[int, int]]) -> list[float]:
             # All of one row, columns in order: one product serves them.
             i, first, last = parcel[0][0], parcel[0][1], parcel[-1][1]
-            x = self.rows[i]
-            if in_double(i, first):
-                cross = x.basis.conj().T @ np.hstack([self.columns[j].basis for _, j in parcel])
-            else:
-                cross = of_rows[i].conj().T @ of_columns[:, ends[first] : ends[last + 1]]
-                # Formulas go on in double: they take squares.
-                cross = cross.astype(np.result_type(cross, np.float64), copy=False)
-            parts = ends[first : last + 2] - ends[first]
-            blocks = (cross[:, a:b] for a, b in pairwise(parts))
             return [
-                self.kind.of_cross(block, x, self.columns[j], **self.rest)
-                for (_, j), block in zip(parcel, blocks, strict=True)
+                self.kind.of_cross(block, self.rows[i], self.columns[j], **self.rest)
+                for (_, j), block in zip(parcel, products.blocks(i, first, last), strict=True)
             ]
 
-        parcels, costs = self._parcels(at, in_double)
+        parcels, costs = self._parcels(at, products.in_double)
         for parcel, values in zip(parcels, in_parallel(work, parcels, costs), strict=True):
             for (i, j), value in zip(parcel, values, strict=True):
                 grid[i, j] = value
@@ -118,32 +103,14 @@ class Sides:
         kind = replace(self.kind, of_cross=formula, of_rests=None)
         return replace(self, kind=kind, rows=rows, columns=columns)
 
-    def _precisions(self) -> tuple[np.dtype[Any], Callable[[int, int], bool]]:
-        """That of the cross products, and for which pairs it does not serve."""
-        both = self.rows + self.columns
-        double = np.result_type(*(s.basis for s in both))
-        dtype = product_dtype(double, both, self._operations, in_double=self.kind.in_double)
-        if dtype == double:
-            return double, lambda _i, _j: False
-        layers = list({id(s): s for s in both if s.rank}.values())
-        few = {id(s) for s, is_few in zip(layers, self._few_samples(layers), strict=True) if is_few}
-        if 4 * len(few) > len(layers):  # the others are not worth the trouble
-            return double, lambda _i, _j: False
-        return dtype, lambda i, j: id(self.rows[i]) in few or id(self.columns[j]) in few
-
-    def _rounded(self, layers: list[Subspace], dtype: np.dtype[Any]) -> list[Array]:
-        """Bases in the precision that the cross products need."""
-        costs = [float(s.basis.size) for s in layers]
-        return in_parallel(lambda s: rounded(s.basis, dtype), layers, costs)
-
-    def _few_samples(self, layers: list[Subspace]) -> list[bool]:
-        """Whether few samples make up a layer, in the eyes of the measure."""
-
-        def few(s: Subspace) -> bool:
-            rows = s.gram_diagonal if self.kind.by_variance else _squared_rows(s.basis)
-            return dominated(rows, share=SHARE)
-
-        return in_parallel(few, layers, [float(s.basis.size) for s in layers])
+    def _products(self) -> Products:
+        return Products.of(
+            self.rows,
+            self.columns,
+            self._operations,
+            by_variance=self.kind.by_variance,
+            in_double=self.kind.in_double,
+        )
 
     @property
     def _operations(self) -> float:
@@ -178,17 +145,18 @@ class Sides:
     def permuted(self, orders: Iterable[Array]) -> Iterator[Array]:
         """The grid with the samples of all row layers in another order, for each of the orders."""
         rows_side_by_side = np.hstack([s.basis for s in self.rows])
-        columns = np.hstack(self._rounded(self.columns, self._precisions()[0]))
-        ends = _ends(self.rows)
+        at = ends(self.rows)
+        sides = replace(self, mirrored=False)
+        products = sides._products()
 
         def grid(order: Array) -> Array:
             left = rows_side_by_side[order]
-            bases = (left[:, a:b] for a, b in pairwise(ends))
+            bases = (left[:, a:b] for a, b in pairwise(at))
             rows = [
                 replace(s, basis=basis, rest=None)
                 for s, basis in zip(self.rows, bases, strict=True)
             ]
-            return replace(self, rows=rows, mirrored=False, stack=columns).grid()
+            return replace(sides, rows=rows, products=products.permuted(rows)).grid()
 
         return self._each(grid, orders)
 
@@ -199,7 +167,7 @@ class Sides:
             layers = {id(s): s for s in (*self.rows, *self.columns)}
             new = {key: s.resampled(draw) if s.rank else s for key, s in layers.items()}
             rows, columns = ([new[id(s)] for s in side] for side in (self.rows, self.columns))
-            return replace(self, rows=rows, columns=columns, stack=None).grid()
+            return replace(self, rows=rows, columns=columns, products=None).grid()
 
         return self._each(grid, draws)
 
@@ -302,17 +270,7 @@ def rescaled(values: Array, chance: Array) -> Array:
     return 1 - (1 - values) / np.where(room > ROUNDING, room, np.nan)
 
 
-def _squared_rows(basis: Array) -> Array:
-    parts = basis.view(basis.real.dtype) if basis.flags.c_contiguous else np.abs(basis)
-    return np.einsum("ij,ij->i", parts, parts)
-
-
 def _complement(s: Subspace) -> Subspace:
     """The directions that a basis leaves out; none counts for more than another."""
     assert s.rest is not None
     return replace(s, basis=s.rest, singular_values=np.ones(s.rest.shape[1]), rest=None)
-
-
-def _ends(layers: list[Subspace]) -> Array:
-    """Where each begins in the stack of all, and where the last one ends."""
-    return np.cumsum([0, *(s.rank for s in layers)])

@@ -33,9 +33,10 @@ TABLE = {
         NUMERIC,
         {"definition", "kernels", "messages", "parallel", "rounding", "subspace"},
     ),
+    "products": (NUMERIC, {"parallel", "precision", "subspace"}),
     "pairs": (
         NUMERIC,
-        {"definition", "kernels", "parallel", "precision", "preparation", "subspace"},
+        {"definition", "kernels", "parallel", "preparation", "products", "subspace"},
     ),
     "sample_size": (NUMERIC, {"definition", "pairs", "subspace"}),
     "measures": (

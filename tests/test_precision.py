@@ -33,7 +33,7 @@ def dtypes(monkeypatch):
         seen.append(precision.product_dtype(dtype, *args, **kwargs))
         return seen[-1]
 
-    for module in ("pairs", "kernels"):
+    for module in ("products", "kernels"):
         monkeypatch.setattr(f"svcca_monitor.{module}.product_dtype", watched)
     return seen
 
@@ -207,3 +207,32 @@ def test_a_layer_beside_itself_has_no_value_where_the_measure_has_none():
     three = Subspace.from_activations(np.random.default_rng(0).normal(size=(3, 2)))
     with pytest.warns(UserWarning, match="Not defined"):
         assert np.isnan(similarity_grid([three], [three], measure="cka_debiased")).all()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [("d", "sde"), ("s", "sdef"), ("ss", "def")])
+@pytest.mark.parametrize("measure", ["cca", "procrustes"])
+def test_samples_in_another_order_are_multiplied_with_their_like(
+    at_any_size, monkeypatch, measure, rows, columns
+):
+    rng = np.random.default_rng(0)
+    given = {name: rng.normal(size=(1000, 9)).astype(SINGLE) for name in "defs"}
+    given["s"][150:] = 0  # made up by few samples
+    factors = {name: Subspace.from_activations(x) for name, x in given.items()}
+    order = rng.permutation(1000)
+    left, right = ([factors[name] for name in side] for side in (rows, columns))
+    sides = pairs.prepare(MEASURES[measure], left, right, options={})
+    (grid,) = sides.permuted([order])
+    monkeypatch.setattr(precision, "WORTH_IT", np.inf)
+    moved = [given[name][order] for name in rows]
+    exact = similarity_grid(moved, [given[name] for name in columns], measure=measure)
+    np.testing.assert_allclose(grid, exact, rtol=0, atol=1e-6)
+
+
+def test_chance_of_a_pane_is_the_same_in_either_precision(monkeypatch):
+    given = [Subspace.from_activations(x) for x in layers(SINGLE)]
+    ranks = sum(s.rank for s in given)
+    levels = []
+    for share in (0.0, 1.5, np.inf):  # of the operations of the pane, which is half a square
+        monkeypatch.setattr(precision, "WORTH_IT", share * 700 * ranks**2)
+        levels.append(similarity_grid(given, measure="procrustes", adjusted=True))
+    np.testing.assert_allclose(levels[:2], [levels[2]] * 2, rtol=0, atol=1e-6)

@@ -1,0 +1,119 @@
+"""Products Uₓᴴ U_y of the bases of many pairs of layers, in the precision that each pair needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .parallel import in_parallel
+from .precision import SHARE, dominated, product_dtype, rounded
+from .subspace import Array, Subspace
+
+
+@dataclass(frozen=True)
+class Products:
+    """Two sets of layers, ready to be multiplied.
+
+    What is rounded goes through `precision.rounded`, so that it meets only its like: the choice is
+    made once, and holds for the same layers with their samples in any order.
+
+    Attributes:
+        rows: Layers of the rows.
+        columns: Layers of the columns.
+        left: Bases of the rows, rounded if that serves.
+        stack: Bases of the columns, rounded alike and side by side.
+        few_rows: Whether the rounded products of a layer of the rows do not serve.
+        few_columns: The same of the columns.
+    """
+
+    rows: list[Subspace]
+    columns: list[Subspace]
+    left: list[Array]
+    stack: Array
+    few_rows: list[bool]
+    few_columns: list[bool]
+
+    @cached_property
+    def _ends(self) -> Array:
+        return ends(self.columns)
+
+    @classmethod
+    def of(
+        cls,
+        rows: list[Subspace],
+        columns: list[Subspace],
+        operations: float,
+        *,
+        by_variance: bool,
+        in_double: bool,
+    ) -> Products:
+        """Choose the precision, and round.
+
+        Args:
+            rows: Layers of the rows.
+            columns: Layers of the columns.
+            operations: Floating-point operations of all products.
+            by_variance: Whether directions count by their variance.
+            in_double: Whether the measure needs double precision.
+        """
+        layers = {id(s): s for s in rows + columns}
+        double = np.result_type(*(s.basis for s in layers.values()))
+        dtype = product_dtype(double, layers.values(), operations, in_double=in_double)
+        few = set()
+        if dtype != double:
+            few = _of_few_samples([s for s in layers.values() if s.rank], by_variance)
+            if 4 * len(few) > sum(s.rank > 0 for s in layers.values()):
+                dtype, few = double, set()  # the others are not worth the trouble
+        bases = dict(zip(layers, _rounded([*layers.values()], dtype), strict=True))
+        left, right = ([bases[id(s)] for s in side] for side in (rows, columns))
+        few_rows, few_columns = ([id(s) in few for s in side] for side in (rows, columns))
+        return cls(rows, columns, left, np.hstack(right), few_rows, few_columns)
+
+    def permuted(self, rows: list[Subspace]) -> Products:
+        """The same with the samples of the rows in another order."""
+        return replace(self, rows=rows, left=_rounded(rows, self.stack.dtype))
+
+    def in_double(self, i: int, j: int) -> bool:
+        """Whether a pair is multiplied as it came, though others are rounded."""
+        return self.few_rows[i] or self.few_columns[j]
+
+    def blocks(self, i: int, first: int, last: int) -> list[Array]:
+        """Of row i with columns first to last, by one product. All are `in_double`, or none is."""
+        at = self._ends[first : last + 2]
+        if self.in_double(i, first):
+            right = np.hstack([s.basis for s in self.columns[first : last + 1]])
+            cross = self.rows[i].basis.conj().T @ right
+        else:
+            cross = self.left[i].conj().T @ self.stack[:, at[0] : at[-1]]
+            # Formulas go on in double: they take squares.
+            cross = cross.astype(np.result_type(cross, np.float64), copy=False)
+        return [cross[:, a:b] for a, b in pairwise(at - at[0])]
+
+
+def ends(layers: list[Subspace]) -> Array:
+    """Where each begins in the stack of all, and where the last one ends."""
+    return np.cumsum([0, *(s.rank for s in layers)])
+
+
+def _rounded(layers: list[Subspace], dtype: np.dtype[Any]) -> list[Array]:
+    costs = [float(s.basis.size) for s in layers]
+    return in_parallel(lambda s: rounded(s.basis, dtype), layers, costs)
+
+
+def _of_few_samples(layers: list[Subspace], by_variance: bool) -> set[int]:
+    """Identities of those that few samples make up, in the eyes of the measure."""
+
+    def few(s: Subspace) -> bool:
+        return dominated(s.gram_diagonal if by_variance else _squared_rows(s.basis), share=SHARE)
+
+    found = in_parallel(few, layers, [float(s.basis.size) for s in layers])
+    return {id(s) for s, is_few in zip(layers, found, strict=True) if is_few}
+
+
+def _squared_rows(basis: Array) -> Array:
+    parts = basis.view(basis.real.dtype) if basis.flags.c_contiguous else np.abs(basis)
+    return np.einsum("ij,ij->i", parts, parts)
