@@ -230,11 +230,19 @@ def test_a_directory_that_is_no_run_is_not_taken_for_one(config, tmp_path):
         run_sweep(Sweep.load(config(matrix={"seed": [0]})), tmp_path / "runs")
 
 
-def test_runs_of_a_worker_that_dies_are_run_again_and_none_is_counted_twice(config, tmp_path):
+def test_runs_of_a_worker_that_dies_are_run_again_and_none_is_counted_twice(
+    config, tmp_path, monkeypatch
+):
     """A real scheduler and two real workers on loopback, one of them killed."""
     from dask.distributed import Client
 
-    sweep = Sweep.load(config(matrix={"seed": [0, 1, 2]}, training={"epochs": 15}))
+    # Of a function beside the config, and not where the workers were started.
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here/own_net.py").write_text("from svcca_monitor.experiments.models import mlp")
+    monkeypatch.chdir(tmp_path / "here")
+    net = {"name": "own_net:mlp", "parameters": {"units": [6, 5]}}
+    sweep = Sweep.load(config(matrix={"seed": [0, 1, 2]}, training={"epochs": 15}, model=net))
+    monkeypatch.chdir(tmp_path)
     runs = tmp_path / "runs"
     scheduler = _start("dask", "scheduler", "--port", "0", "--host", "127.0.0.1", "--no-dashboard")
     workers = []
@@ -242,6 +250,7 @@ def test_runs_of_a_worker_that_dies_are_run_again_and_none_is_counted_twice(conf
         address = _address(scheduler)
         worker = ["dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
         workers = [_start(*worker) for _ in range(2)]
+        monkeypatch.chdir(tmp_path / "here")
         with Client(address, timeout="60s") as client:
             client.wait_for_workers(2, timeout=60)
             outcomes = []

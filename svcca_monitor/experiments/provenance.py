@@ -22,12 +22,14 @@ def provenance(backend: str) -> dict[str, Any]:
         backend: Of Keras.
 
     Returns:
-        `started` (UTC), `command`, `backend`, `versions`, `host`, and `git`: revision, and whether
-        files differ from it; None outside a repository or without git.
+        `started` (UTC), `command`, `directory` (that functions of a config are looked for in),
+        `backend`, `versions`, `host`, and `git`: revision, and whether files differ from it; None
+        outside a repository or without git.
     """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": sys.argv,
+        "directory": os.getcwd(),
         "backend": backend,
         "versions": {"python": platform.python_version(), **_versions()},
         "host": {

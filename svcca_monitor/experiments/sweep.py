@@ -126,8 +126,13 @@ def run_sweep(
     return [found[cell.name] for cell in sweep.cells]
 
 
-def run_cell(name: str, settings: Mapping[str, Any], config: str, log_dir: str) -> Outcome:
+def run_cell(
+    name: str, settings: Mapping[str, Any], config: str, log_dir: str, directory: str
+) -> Outcome:
     """Train one run in a process of its own, and put it in its place when it has ended.
+
+    It works in the `directory` that the sweep was started in, where the functions are that a config
+    may name; on a worker that does not see it, in the worker's own.
 
     A directory takes its place by a single step of the file system, a copy at a URL counts from its
     last file on: of two processes that train the same run, as when a worker was given up too early,
@@ -140,7 +145,7 @@ def run_cell(name: str, settings: Mapping[str, Any], config: str, log_dir: str) 
     attempt = scratch / f"{name}-{uuid4().hex[:8]}"
     attempt.mkdir(parents=True)
     start = time.perf_counter()
-    error = _train(config, attempt)
+    error = _train(config, attempt, directory if os.path.isdir(directory) else None)
     if error:
         shutil.rmtree(scratch if is_url(place) else attempt, ignore_errors=True)
         return Outcome(name, "failed", time.perf_counter() - start, error=error)
@@ -154,12 +159,18 @@ def run_cell(name: str, settings: Mapping[str, Any], config: str, log_dir: str) 
     return Outcome(name, "finished", **_facts(place))
 
 
-def _train(config: str, attempt: Path) -> str:
+def _train(config: str, attempt: Path, directory: str | None) -> str:
     """Train into a directory; what went wrong, or nothing."""
     command = [sys.executable, "-m", "svcca_monitor.experiments.cell", str(attempt)]
     with open(attempt.with_name(f"{attempt.name}.log"), "w+", encoding="utf-8") as output:
         done = subprocess.run(
-            command, input=config, text=True, stdout=output, stderr=output, check=False
+            command,
+            cwd=directory,
+            input=config,
+            text=True,
+            stdout=output,
+            stderr=output,
+            check=False,
         )
         output.seek(0)
         printed = output.read()
@@ -215,8 +226,8 @@ def _outcome(name: str, future: Any) -> Outcome:
     return found
 
 
-def _arguments(cell: Cell, folder: Place) -> tuple[str, dict[str, Any], str, str]:
-    return cell.name, cell.settings, cell.config.to_yaml(), str(folder)
+def _arguments(cell: Cell, folder: Place) -> tuple[str, dict[str, Any], str, str, str]:
+    return cell.name, cell.settings, cell.config.to_yaml(), str(folder), os.getcwd()
 
 
 def _require_same(place: Place, cell: Cell) -> None:
