@@ -1,8 +1,12 @@
+import dataclasses
+import inspect
 from pathlib import Path
 
+import jsonschema
 import pytest
 
-from svcca_monitor.experiments import config
+from svcca_monitor import Store
+from svcca_monitor.experiments import config, documents
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DIGITS = CONFIGS / "digits.yaml"
@@ -61,8 +65,17 @@ def test_set_reaches_every_level_and_creates_what_is_missing():
         ),
         ("monitor.snapshot_freq={log_spaced: 0}", "`per_decade` must be at least 1"),
         ("monitor.representation={c1: flaten}", "'flaten'. Did you mean 'flatten'"),
-        ("monitor.store={dim: 8}", "Unknown bound 'dim' of `store`. Did you mean 'dims'"),
-        ("monitor.store={keep: 1}", "`keep` of `store` must be"),
+        (
+            "monitor.store={dim: 8}",
+            r"Unknown key 'dim' in \[monitor.store\] .*Did you mean 'dims'",
+        ),
+        (
+            "monitor.store={keep: 1}",
+            r"'keep' in \[monitor.store\] .*'all' or 'log', or greater than or equal to 2",
+        ),
+        ("monitor.store=8", r"'store' in \[monitor\] .*a section with keys, such as 'dims'"),
+        ("data.path=s3://bucket/x.npz", r"'path' in \[data\] .*takes a file .*, not a URL"),
+        ("data={name: 'a:b', path: x.npz}", "Hand a file to 'a:b' among its `parameters`"),
         ("monitor.max_overhead=2", r"'max_overhead' in \[monitor\] .*less than or equal to 1"),
         ("monitor.layers=3", r"'layers' in \[monitor\]"),
         ("data.name=", r"'name' in \[data\]"),
@@ -117,6 +130,72 @@ def test_the_schema_accepts_every_config_of_the_project_and_names_what_it_knows(
     assert schema["$defs"]["TrainingConfig"]["properties"]["epochs"]["minimum"] == 1
 
 
+@pytest.fixture(scope="module")
+def schema():
+    found = config.Config.schema_of_files()
+    jsonschema.Draft202012Validator.check_schema(found)
+    return jsonschema.Draft202012Validator(found)
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.name)
+def test_the_schema_takes_every_config_of_the_project_and_what_is_kept_of_it(path, schema):
+    schema.validate(config.read(path))
+    schema.validate(documents.parse(config.load(path).to_yaml()))
+
+
+@pytest.mark.parametrize(
+    ("valid", "invalid"),
+    [
+        ("monitor.store={dims: 1, keep: 2}", "monitor.store={dims: 0}"),
+        ("monitor.store={dtype: float16, keep: log}", "monitor.store={dtype: float64}"),
+        ("monitor.store={}", "monitor.store={keep: 1}"),
+        ("monitor.store=null", "monitor.store={dim: 1}"),
+        ("freeze={schedule: linear}", "freeze={}"),
+        ("freeze={when: converged, schedule: null}", "freeze={when: null}"),
+        ("freeze={when: converged, threshold: 0.5}", "freeze={schedule: linear, threshold: 0.5}"),
+        ("freeze={schedule: [1, 2], patience: 2}", "freeze={schedule: [1], when: converged}"),
+        ("monitor.snapshot_freq={log_spaced: 1}", "monitor.snapshot_freq={log_spaced: 0}"),
+        ("monitor.snapshot_freq=[0]", "monitor.snapshot_freq=[]"),
+        ("monitor.snapshot_freq=[0, 3]", "monitor.snapshot_freq=[0, -3]"),
+        ("monitor.snapshot_freq=epoch", "monitor.snapshot_freq=batch"),
+        ("monitor.snapshot_freq=1", "monitor.snapshot_freq=0"),
+        ("monitor.explained_variance=0.9", "monitor={measure: cka, explained_variance: 0.9}"),
+        ("monitor={measure: cka, dims: null}", "monitor={measure: cka, dims: 3}"),
+        ("model={name: mlp, parameters: {units: [3]}}", "model={name: mlp, parameters: {unit: 3}}"),
+        ("model={name: 'a:b', parameters: {unit: 3}}", "model={name: 'a:'}"),
+        ("data={name: text, parameters: {length: 3}}", "data.parameters={length: 3}"),
+        ("data.path=../x.npz", "data.path=s3://bucket/x.npz"),
+        ("seed=4294967295", "seed=4294967296"),
+    ],
+)
+def test_the_schema_takes_what_the_config_takes_and_refuses_what_it_refuses(valid, invalid, schema):
+    config.load(DIGITS, [valid])
+    schema.validate(config.read(DIGITS, [valid]))
+    with pytest.raises(config.ConfigError):
+        config.load(DIGITS, [invalid])
+    assert not schema.is_valid(config.read(DIGITS, [invalid]))
+
+
+def test_bounds_of_what_is_stored_are_those_of_the_monitor():
+    kept = config.load(DIGITS, ["monitor.store={}"]).monitor.store
+    assert kept.model_dump() == dataclasses.asdict(Store())
+
+
+def test_a_relative_path_is_kept_so_that_the_config_can_be_read_from_anywhere(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "there").mkdir()
+    monkeypatch.chdir(tmp_path / "there")
+    kept = config.load(DIGITS, ["data.path=../x.npz"])
+    assert kept.data.path == tmp_path / "there/../x.npz"
+    assert str(config.load(DIGITS, ["data.path=~/x.npz"]).data.path) == "/home/me/x.npz"
+    assert config.load(DIGITS).data.path is None
+    (tmp_path / "kept.yaml").write_text(kept.to_yaml())
+    monkeypatch.chdir("/")
+    assert config.load(tmp_path / "kept.yaml") == kept
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
@@ -149,7 +228,7 @@ training: {epochs: 3, batch_size: 8}
 
 def test_numbers_are_numbers_as_yaml_1_2_has_them_and_read_back(tmp_path):
     found = check(
-        SMALL.replace("}\ntraining", ", parameters: {a: 2E-4, b: '1e-3', c: 7, d: -1.5}}\ntraining")
+        SMALL.replace("mlp}", "'a:b', parameters: {a: 2E-4, b: '1e-3', c: 7, d: -1.5}}")
         + "analysis: {threshold: 9e-1}",
         tmp_path,
     )
@@ -219,10 +298,19 @@ def test_a_key_of_a_merged_section_may_be_said_anew(tmp_path):
 
 
 def test_the_names_that_configs_know_are_those_there_are():
-    from svcca_monitor.experiments import data, models, sections
+    from svcca_monitor.experiments import data, models, values
+    from svcca_monitor.experiments.names import GIVEN_TO_MODELS
+    from svcca_monitor.experiments.text import characters
 
-    assert set(sections.DATA) == {*data.SOURCES, "text"}
-    assert set(sections.MODELS) == set(models.MODELS)
+    def parameters_of(function, *given):
+        return tuple(each for each in inspect.signature(function).parameters if each not in given)
+
+    assert set(values.DATA) == {*data.SOURCES, "text"}
+    assert values.DATA["text"] == parameters_of(characters, "path")
+    assert all(values.DATA[name] == parameters_of(of) for name, of in data.SOURCES.items())
+    for name, builder in models.MODELS.items():
+        assert values.MODELS[name] == parameters_of(builder, *GIVEN_TO_MODELS)
+    assert set(values.MODELS) == set(models.MODELS)
     properties = config.Config.schema_of_files()["$defs"]["MonitorConfig"]["properties"]
     assert "pwcca" in properties["measure"]["enum"]
     assert "a list of steps" in properties["snapshot_freq"]["description"]

@@ -197,14 +197,23 @@ TABLE = {
     "display": ({"rich", "numpy", "xarray"}, {"experiments.matrix", "experiments.sweep"}),
     "experiments.__init__": (set(), set()),
     "experiments.names": (set(), {"messages"}),
-    "experiments.sections": (
+    "experiments.values": (
         {"pydantic"},
-        {"activations", "dynamics", "measures", "messages", "schedule", "store", "subspace"},
+        {"activations", "dynamics", "measures", "messages", "schedule", "store"},
+    ),
+    "experiments.sections": ({"pydantic"}, {"measures", "subspace", "experiments.values"}),
+    "experiments.signatures": (
+        set(),
+        {"messages", "experiments.names", "experiments.sections"},
     ),
     "experiments.documents": ({"yaml"}, set()),
     "experiments.config": (
         {"pydantic", "yaml"},
-        {"messages", "experiments.documents", "experiments.sections"},
+        {
+            "messages",
+            *("experiments.documents experiments.sections".split()),
+            *("experiments.signatures experiments.values".split()),
+        },
     ),
     "experiments.serialised": (
         {"keras"},

@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field, ValidationError
 from ..messages import nearest
 from .documents import parse, written
 from .sections import (
-    MOST_SEED,
     AnalysisConfig,
     DataConfig,
     FreezeConfig,
@@ -22,6 +21,8 @@ from .sections import (
     Section,
     TrainingConfig,
 )
+from .signatures import unknown_parameters
+from .values import MOST_SEED
 
 # Of a config of many runs, beside the sections of one.
 SWEEP_KEYS = ("matrix", "exclude")
@@ -80,7 +81,7 @@ def load(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Config:
     raw = read(path, overrides)
     for key in SWEEP_KEYS:
         raw.pop(key, None)
-    return check(raw, path)
+    return check(raw, path, functions=True)
 
 
 def read(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -120,20 +121,28 @@ def as_yaml(value: str, override: str) -> Any:
         raise ConfigError(f"--set {override}: {value!r} is not valid YAML: {error}") from error
 
 
-def check(raw: Mapping[str, Any], path: str | os.PathLike[str]) -> Config:
+def check(
+    raw: Mapping[str, Any], path: str | os.PathLike[str], *, functions: bool = False
+) -> Config:
     """The config that a file says.
 
     Args:
         raw: Its sections.
         path: The file, for errors.
+        functions: Read in the source of each `module:function` too what parameters it takes.
 
     Raises:
         ConfigError: If there is an unknown key or a value out of range.
     """
     try:
-        return Config.model_validate(raw)
+        config = Config.model_validate(raw)
     except ValidationError as error:
         raise ConfigError("\n".join(_explained(error, raw, path))) from error
+    if functions:
+        unknown = list(unknown_parameters(config.data, config.model, config.training))
+        if unknown:
+            raise ConfigError("\n".join(f"{path}: {sentence}" for sentence in unknown))
+    return config
 
 
 def change(raw: dict[str, Any], key: str, value: Any) -> None:
@@ -167,7 +176,9 @@ def _explained(
         else:
             message = entry["msg"].removeprefix("Value error, ").rstrip(".")
             if entry["type"] == "model_type":
-                message = f"Input should be a section with keys, such as {_keys([key])[0]!r}"
+                message = (
+                    f"Input should be a section with keys, such as {_keys([*sections, key])[0]!r}"
+                )
             received = "" if isinstance(entry["input"], dict) else f" Received: {entry['input']!r}."
             may_be.setdefault((key, where), ([], received))[0].append(message)
     for (key, where), (messages, received) in may_be.items():

@@ -69,7 +69,7 @@ class Sweep:
                 # A copy: another key of the matrix may lie within this value.
                 change(own, key, deepcopy(value))
             name = ",".join(f"{names[key]}={_as_name(value)}" for key, value in settings.items())
-            cells.append(Cell(name, settings, check(own, f"{path} ({name})")))
+            cells.append(Cell(name, settings, check(own, f"{path} ({name})", functions=True)))
         twice = {cell.name for cell in cells if sum(c.name == cell.name for c in cells) > 1}
         if twice or not cells:
             what = f"has runs of one name, {sorted(twice)[0]}" if twice else "excludes every run"

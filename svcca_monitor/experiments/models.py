@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from .names import require_parameters, resolve
+from .names import GIVEN_TO_MODELS, require_parameters, resolve
 from .recurrent import lstm
 from .residual import resnet
 from .sections import ModelConfig
@@ -106,8 +106,8 @@ def build(config: ModelConfig, input_shape: tuple[int, ...], n_classes: int) -> 
         ValueError: If a parameter is unknown, or what is built is no model.
     """
     builder = resolve(config.name, "model.name") if ":" in config.name else MODELS[config.name]
-    given = ("input_shape", "n_classes")
-    require_parameters(builder, config.parameters, f"of model {config.name!r}", given=given)
+    where = f"of model {config.name!r}"
+    require_parameters(builder, config.parameters, where, given=GIVEN_TO_MODELS)
     model = builder(input_shape, n_classes, **config.parameters)
     if not isinstance(model, keras.Model):
         raise ValueError(

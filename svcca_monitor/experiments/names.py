@@ -11,6 +11,9 @@ from typing import Any
 
 from ..messages import unknown_name
 
+# Parameters of a model's function that no config says.
+GIVEN_TO_MODELS = ("input_shape", "n_classes")
+
 
 def resolve(name: str, key: str) -> Callable[..., Any]:
     """The function behind `module:function`, looked up in the working directory too.
@@ -28,7 +31,10 @@ def resolve(name: str, key: str) -> Callable[..., Any]:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
-        raise ValueError(f"{key}: cannot import {name!r} (module:function): {error}") from error
+        raise ValueError(
+            f"{key}: cannot import {name!r} (module:function), not from the working directory "
+            f"{os.getcwd()} either: {error}"
+        ) from error
     if not callable(function):
         raise ValueError(f"{key}: {name!r} is a {type(function).__name__}, not a function.")
     return function

@@ -2,63 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic.config import JsonDict
+
+from ..measures import MEASURES, get_measure
+from ..subspace import Criterion
+from .values import (
+    DATA,
+    MODELS,
+    DataFile,
+    DataName,
+    Epochs,
+    Frequency,
+    MeasureName,
+    ModelName,
+    ReferenceName,
+    RepresentationName,
+    StoredType,
+    own_parameters,
+    require_parameters,
 )
 
-from ..activations import REPRESENTATIONS
-from ..dynamics import REFERENCES
-from ..measures import MEASURES, get_measure
-from ..messages import unknown_name
-from ..schedule import parse as parse_frequency
-from ..store import Store
-from ..subspace import Criterion
-
-FUNCTION = "module:function"
-# Built-in names, beside which there are functions.
-DATA = ("digits", "mnist", "fashion_mnist", "cifar10", "npz", "text")
-MODELS = ("mlp", "convnet", "resnet", "lstm")
-# The largest seed that Keras sets.
-MOST_SEED = 2**32 - 1
-
-
-def _known(kind: str, names: Iterable[str], *others: str) -> AfterValidator:
-    """Refuses a name that is none of these; `others` are what may stand there beside names."""
-
-    def check(name: str) -> str:
-        if name not in names and not (FUNCTION in others and ":" in name):
-            raise ValueError(unknown_name(kind, name, (*names, *others)))
-        return name
-
-    return AfterValidator(check)
-
-
-def _enum(names: Iterable[str]) -> Any:
-    return Field(json_schema_extra={"enum": list(names)})
-
-
-def _pattern(names: Sequence[str]) -> Any:
-    return Field(json_schema_extra={"pattern": f"^({'|'.join(names)}|[^:]+:[^:]+)$"})
-
-
-DataName = Annotated[str, _known("data", DATA, FUNCTION), _pattern(DATA)]
-ModelName = Annotated[str, _known("model", MODELS, FUNCTION), _pattern(MODELS)]
-MeasureName = Annotated[str, _known("measure", MEASURES), _enum(MEASURES)]
-RepresentationName = Annotated[
-    str, _known("representation", REPRESENTATIONS), _enum(REPRESENTATIONS)
-]
-ReferenceName = Annotated[str, _known("reference", REFERENCES, "a step"), _enum(REFERENCES)]
-Epochs = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+# Keys of [monitor] that are options of the measure.
+MEASURE_OPTIONS = ("explained_variance", "criterion", "dims")
 
 
 class Section(BaseModel):
@@ -75,10 +43,12 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What to train on: a built-in name, or `module:function`."""
 
+    model_config = ConfigDict(json_schema_extra=own_parameters(DATA))
+
     name: DataName
-    path: Path | None = Field(None, strict=False)
+    path: DataFile | None = None
     """An .npz file with x_train, y_train, x_test and y_test, instead of the built-in source; of
-    `text`, a text file."""
+    `text`, a text file. From the working directory, and kept from the root on."""
     parameters: dict[str, Any] = {}
     """Arguments of the `module:function`; of `text`, the `length` of its sequences."""
     train_size: int | None = Field(None, ge=1)
@@ -91,12 +61,29 @@ class DataConfig(Section):
     """Shuffle the labels of the training examples, the same way for the same number; those of the
     test examples stay true."""
 
+    @model_validator(mode="after")
+    def _takes_what_it_is_given(self) -> DataConfig:
+        require_parameters(self.parameters, "data", self.name, DATA)
+        if self.path is not None and self.name not in DATA:
+            raise ValueError(
+                f"`path` is read instead of a built-in source. Hand a file to {self.name!r} among "
+                f"its `parameters`"
+            )
+        return self
+
 
 class ModelConfig(Section):
     """What to train: a built-in name, or `module:function`, and its parameters."""
 
+    model_config = ConfigDict(json_schema_extra=own_parameters(MODELS))
+
     name: ModelName
     parameters: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _takes_what_it_is_given(self) -> ModelConfig:
+        require_parameters(self.parameters, "model", self.name, MODELS)
+        return self
 
 
 class TrainingConfig(Section):
@@ -115,34 +102,48 @@ class TrainingConfig(Section):
     """Classes of `keras.callbacks`, or `module:function`; in front of the monitor."""
 
 
+class StoreConfig(Section):
+    """Bounds of what stays on disk, as of `svcca_monitor.Store`."""
+
+    dims: int | None = Field(None, ge=1)
+    """Directions kept of each layer."""
+    dtype: StoredType = "float32"
+    keep: Literal["all", "log"] | Annotated[int, Field(ge=2)] = "all"
+    """Snapshots kept: `log`, more widely spaced as the run grows, or a number."""
+
+
+def _options_by_measure() -> JsonDict:
+    """As JSON schema: of each measure only the options that it takes."""
+    return {
+        "allOf": [
+            {
+                "if": {"properties": {"measure": {"const": name}}, "required": ["measure"]},
+                "then": {"properties": {key: {"type": "null"} for key in others}},
+            }
+            for name, measure in MEASURES.items()
+            for others in [[key for key in MEASURE_OPTIONS if key not in measure.defaults]]
+            if others
+        ]
+    }
+
+
 class MonitorConfig(Section):
     """What to watch."""
+
+    model_config = ConfigDict(json_schema_extra=_options_by_measure())
 
     probe_size: int = Field(1024, ge=2)
     layers: str | list[str] | None = None
     measure: MeasureName = "svcca"
     representation: RepresentationName | dict[str, RepresentationName] = "mean"
     """For all layers, or by names and globs of layers."""
-    snapshot_freq: str | int | list[int] | dict[str, int] = "epoch"
+    snapshot_freq: Frequency = "epoch"
     """`epoch`, a number of batches, a list of steps, or `{log_spaced: 4}`."""
     max_overhead: float | None = Field(None, gt=0, le=1)
-    store: dict[str, Any] | None = None
-    """Bounds of what stays on disk: `dims`, `dtype` and `keep`."""
+    store: StoreConfig | None = None
     explained_variance: float | None = Field(None, gt=0, le=1)
     criterion: Criterion | None = None
     dims: int | None = Field(None, ge=1)
-
-    @field_validator("snapshot_freq", "store")
-    @classmethod
-    def _known_choice(cls, value: Any, field: ValidationInfo) -> Any:
-        try:
-            if field.field_name == "snapshot_freq":
-                parse_frequency(value)
-            elif value is not None:
-                Store.of(value)
-        except TypeError as error:
-            raise ValueError(str(error)) from error
-        return value
 
     @model_validator(mode="after")
     def _measure_takes_options(self) -> MonitorConfig:
@@ -155,23 +156,41 @@ class MonitorConfig(Section):
     @property
     def measure_options(self) -> dict[str, Any]:
         """The options that were set, for the measure."""
-        options = {
-            "explained_variance": self.explained_variance,
-            "criterion": self.criterion,
-            "dims": self.dims,
-        }
+        options = {key: getattr(self, key) for key in MEASURE_OPTIONS}
         return {key: value for key, value in options.items() if value is not None}
+
+
+# What says that layers freeze when they have converged, and has no meaning with a schedule.
+_THRESHOLD, _PATIENCE = 0.99, 2
+_GIVEN: JsonDict = {"not": {"type": "null"}}
+_NOT_GIVEN: JsonDict = {"type": "null"}
+_ONE_OF_TWO: JsonDict = {
+    "oneOf": [
+        {
+            "required": ["schedule"],
+            "properties": {
+                "schedule": _GIVEN,
+                "when": _NOT_GIVEN,
+                "threshold": {"const": _THRESHOLD},
+                "patience": {"const": _PATIENCE},
+            },
+        },
+        {"required": ["when"], "properties": {"schedule": _NOT_GIVEN, "when": _GIVEN}},
+    ]
+}
 
 
 class FreezeConfig(Section):
     """Freeze layers from the bottom: by a schedule, or when they have converged."""
 
+    model_config = ConfigDict(json_schema_extra=_ONE_OF_TWO)
+
     schedule: Literal["linear"] | list[Epochs] | None = None
     """`linear`, or the epochs after which the first, second, … layer is frozen."""
     when: Literal["converged"] | None = None
     """Freeze a layer once its similarity to the previous snapshot stays at the threshold."""
-    threshold: float = Field(0.99, gt=0, le=1)
-    patience: int = Field(2, ge=1)
+    threshold: float = Field(_THRESHOLD, gt=0, le=1)
+    patience: int = Field(_PATIENCE, ge=1)
     layers: str | list[str] | None = None
     dry_run: bool = False
 
@@ -181,7 +200,7 @@ class FreezeConfig(Section):
             raise ValueError("give `schedule: linear`, a list of epochs, or `when: converged`")
         if isinstance(self.schedule, list) and self.schedule != sorted(self.schedule):
             raise ValueError("the epochs of `schedule` freeze from the bottom up, and ascend")
-        of_when = {"threshold": 0.99, "patience": 2}
+        of_when = {"threshold": _THRESHOLD, "patience": _PATIENCE}
         changed = [key for key, default in of_when.items() if getattr(self, key) != default]
         if self.when is None and changed:
             raise ValueError(f"`{changed[0]}` is of `when: converged`, and of no `schedule`")

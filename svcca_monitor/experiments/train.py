@@ -170,7 +170,7 @@ def _options(config: Config) -> dict[str, Any]:
         "snapshot_freq": config.monitor.snapshot_freq,
         "measure_options": config.monitor.measure_options,
         "max_overhead": config.monitor.max_overhead,
-        "store": config.monitor.store,
+        "store": config.monitor.store and config.monitor.store.model_dump(),
     }
 
 
