@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from .directions import DirectionPairs, aligned_directions, class_share, raw_neurons
 from .messages import unknown_name, warn
-from .probe import ProbeMismatchError
 from .run import Run
 from .subspace import Subspace
 
@@ -68,8 +67,7 @@ def alignment(
     Warns:
         UserWarning: If a store cut directions away: neurons are then put together from the rest.
     """
-    if run_a.probe_fingerprint != run_b.probe_fingerprint:
-        raise ProbeMismatchError(run_a.probe_fingerprint, run_b.probe_fingerprint, str(run_a.path))
+    run_a.require_probe_of(run_b)
     known = run_a.facts.get("labels") if labels is None else labels
     if known is None:
         raise ValueError(

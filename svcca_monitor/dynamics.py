@@ -13,7 +13,6 @@ from .measures import get_measure
 from .messages import unknown_name
 from .pairs import observed_grid, prepare, rescaled
 from .panes import placed
-from .probe import ProbeMismatchError
 from .run import Run
 from .subspace import Array, Subspace
 
@@ -178,8 +177,7 @@ def compare(
     Raises:
         ProbeMismatchError: If the runs were taken on different probe sets.
     """
-    if run_a.probe_fingerprint != run_b.probe_fingerprint:
-        raise ProbeMismatchError(run_a.probe_fingerprint, run_b.probe_fingerprint, str(run_a.path))
+    run_a.require_probe_of(run_b)
     a = run_a.snapshot(step_of(run_a, step))
     b = run_b.snapshot(step_of(run_b, step))
     return _labelled(

@@ -14,7 +14,6 @@ from .layer_names import common_layers
 from .measures import get_measure
 from .over_runs import PairMethod, pair_mean_interval, require_interval, require_method
 from .pairs import observed_grid, prepare, rescaled
-from .probe import ProbeMismatchError
 from .run import Run
 from .subspace import Array, Subspace
 
@@ -87,6 +86,8 @@ def compare_groups(
     ends = np.cumsum([0, *(len(members) for members in groups.values())])
     members_of = [np.arange(a, b) for a, b in pairwise(ends)]
     shape = (len(names), len(groups), len(groups))
+    # No similarity is above 1, or below what its measure can be unless chance is taken off.
+    lowest = -np.inf if adjusted else get_measure(measure).lowest
     found = {key: np.full(shape, np.nan) for key in ("similarity", "lower", "upper", "chance")}
     n_pairs = np.zeros(shape, dtype=int)
     for g, a in enumerate(members_of):
@@ -101,7 +102,7 @@ def compare_groups(
                 n_resamples=n_resamples,
                 seed=seed,
             )
-            of_pairs = mean, low, np.minimum(high, 1.0)  # no similarity is above 1
+            of_pairs = mean, np.maximum(low, lowest), np.minimum(high, 1.0)
             level = pair_mean_interval(chance, a, other)[0]
             at = np.isfinite(values[:, a][:, :, b])
             if g == h:
@@ -137,10 +138,7 @@ def require_comparable(runs: Sequence[Run]) -> None:
                 "one group."
             )
         seen.add(place)
-        if run.probe_fingerprint != runs[0].probe_fingerprint:
-            raise ProbeMismatchError(
-                runs[0].probe_fingerprint, run.probe_fingerprint, str(run.path)
-            )
+        runs[0].require_probe_of(run)
 
 
 def _same_layer_read(

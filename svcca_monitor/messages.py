@@ -9,9 +9,13 @@ from difflib import get_close_matches
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'x'?"` with the closest of the known names, or nothing if none is close."""
-    close = get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """`" Did you mean 'x'?"` with the closest of the known names, or nothing if none is close.
+
+    Letters count, be they large or small: `SGD` is close to `sdg`.
+    """
+    by_letters = {each.casefold(): each for each in reversed(list(known))}
+    close = get_close_matches(name.casefold(), by_letters, n=1, cutoff=0.5)
+    return f" Did you mean {by_letters[close[0]]!r}?" if close else ""
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str], *, where: str = "") -> str:

@@ -17,11 +17,19 @@ from .structure import Array, Inputs, map_arrays, walk_arrays
 class ProbeMismatchError(ValueError):
     """Two things that were to be compared come from different probe sets."""
 
-    def __init__(self, expected: str, received: str, what: str = "The snapshots"):
+    def __init__(
+        self,
+        expected: str,
+        received: str,
+        what: str = "The snapshots",
+        *,
+        other: str = "this is",
+        way_out: str = "use the probe set of the run, or another log_dir",
+    ):
         super().__init__(
-            f"{what} belong to probe set {expected[:16]}…, but this is probe set "
+            f"{what} belong to probe set {expected[:16]}…, but {other} probe set "
             f"{received[:16]}…: not the same inputs in the same order. Similarities compare "
-            "example by example; use the probe set of the run, or another log_dir."
+            f"example by example; {way_out}."
         )
 
 

@@ -243,6 +243,18 @@ class Run:
         require_own(path, self.path)
         return path
 
+    def require_probe_of(self, other: Run) -> None:
+        """Raise ProbeMismatchError unless another run was taken on the same probe set."""
+        if self.probe_fingerprint != other.probe_fingerprint:
+            raise ProbeMismatchError(
+                self.probe_fingerprint,
+                other.probe_fingerprint,
+                f"Snapshots in {self.path}",
+                other=f"those in {other.path} to",
+                way_out="make runs that are to be compared on one probe set (in configs of "
+                "several seeds, say data.seed)",
+            )
+
     def _require_same(self, layers: Sequence[LayerInfo], probe: ProbeSet) -> None:
         if self.probe_fingerprint != probe.fingerprint:
             raise ProbeMismatchError(self.probe_fingerprint, probe.fingerprint, str(self.path))

@@ -14,8 +14,10 @@ from .run import Run
 from .settling import CONVERGED, convergence
 
 STATISTICS = ("mean", "lower", "upper")
-# No similarity is above 1, no τ beyond ±1: an interval does not reach further.
+# No similarity is above 1, no τ beyond ±1, no epoch before the first: no interval reaches further.
 RANGES = {
+    "convergence_epoch": (0.0, np.inf),
+    "half_time": (0.0, np.inf),
     "similarity": (-np.inf, 1.0),
     "area_under_curve": (-np.inf, 1.0),
     "bottom_up_index": (-1.0, 1.0),

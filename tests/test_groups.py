@@ -50,7 +50,7 @@ def test_what_runs_have_in_common_shows_within_their_group(groups):
     assert float(within["lower"]) < float(within["similarity"]) < float(within["upper"])
 
 
-def test_an_interval_does_not_reach_above_the_similarity_of_equals(tmp_path):
+def test_an_interval_does_not_reach_beyond_the_similarity_of_equals_or_strangers(tmp_path):
     from svcca_monitor.over_runs import pair_mean_interval
 
     runs = [write_run(tmp_path / str(i), i, own=own) for i, own in enumerate((0.02, 0.02, 0.9))]
@@ -61,8 +61,10 @@ def test_an_interval_does_not_reach_above_the_similarity_of_equals(tmp_path):
             pairs[0, i, j] = similarity(a.snapshot(4)["high"], b.snapshot(4)["high"])
     _, low, high = pair_mean_interval(pairs, range(3))
     assert high[0] > 1  # or else this shows nothing
-    assert float(found["upper"]) == 1.0
-    assert float(found["lower"]) == pytest.approx(low[0], abs=1e-5)
+    assert low[0] < 0
+    assert (float(found["lower"]), float(found["upper"])) == (0.0, 1.0)
+    adjusted = compare_groups({"all": runs}, adjusted=True)["lower"].sel(layer="high")
+    assert float(adjusted.squeeze()) < 0  # with chance taken off, there is room below
 
 
 def test_unrelated_runs_score_chance(groups):
@@ -113,8 +115,14 @@ def test_a_layer_that_one_snapshot_lacks_costs_its_pairs_alone(groups):
 
 def test_other_probes_single_runs_and_repeated_runs_are_refused(groups, tmp_path):
     other = write_run(tmp_path / "other", 0, probe=1)
-    with pytest.raises(ProbeMismatchError):
-        compare_groups({"a": [groups["alike"][0]], "b": [other]})
+    first = groups["alike"][0]
+    mine, its = (run.probe_fingerprint[:16] for run in (first, other))
+    with pytest.raises(
+        ProbeMismatchError,
+        match=rf"{first.path} belong to probe set {mine}…, but those in {other.path} to probe set "
+        rf"{its}….*say data.seed",
+    ):
+        compare_groups({"a": [first], "b": [other]})
     with pytest.raises(ValueError, match="at least two runs. Received: 1"):
         compare_groups({"a": [other]})
     twice = groups["alike"][0]

@@ -79,7 +79,7 @@ TABLE = {
     "panes": ({"numpy"}, {"definition", "measures", "subspace"}),
     "dynamics": (
         NUMERIC | {"xarray"},
-        {"run", "inference", "measures", "pairs", "panes", "subspace", "probe", "messages"},
+        {"run", "inference", "measures", "pairs", "panes", "subspace", "messages"},
     ),
     "classes": ({"numpy"}, {"subspace"}),
     "directions": (
@@ -90,7 +90,7 @@ TABLE = {
     "sensitivity": ({"numpy", "xarray"}, {"arguments", "chance", "classes", "run", "subspace"}),
     "alignment": (
         {"numpy", "xarray"},
-        {"directions", "messages", "probe", "run", "subspace"},
+        {"directions", "messages", "run", "subspace"},
     ),
     "layer_names": (set(), {"messages", "run"}),
     "settling": (NUMERIC | {"xarray"}, {"dynamics", "layer_names", "run", "measures"}),
@@ -99,7 +99,7 @@ TABLE = {
     "seeds": (NUMERIC | {"xarray"}, {"dynamics", "over_runs", "run", "settling"}),
     "groups": (
         NUMERIC | {"xarray"},
-        {"dynamics", "layer_names", "measures", "over_runs", "pairs", "probe", "run", "subspace"},
+        {"dynamics", "layer_names", "measures", "over_runs", "pairs", "run", "subspace"},
     ),
     "identification": (
         NUMERIC | {"xarray"},

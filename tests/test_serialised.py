@@ -45,6 +45,7 @@ def test_names_and_serialisations_of_keras_become_its_objects():
     ("keys", "message"),
     [
         ({"optimizer": "Adm"}, "keras.optimizers has no 'Adm'. Did you mean 'Adam'"),
+        ({"optimizer": "sdg"}, "keras.optimizers has no 'sdg'. Did you mean 'SGD'"),
         (
             {"optimizer": {"class_name": "Adam", "config": {"lr": 1}}},
             r"'optimizer' in \[training\]: Adam: Argument\(s\) not recognized",
