@@ -13,7 +13,7 @@ import yaml
 from svcca_monitor import Run
 from svcca_monitor.experiments.config import ConfigError, load
 from svcca_monitor.experiments.matrix import Sweep
-from svcca_monitor.experiments.sweep import FINISHED, _take_place, run_sweep, sweep_runs
+from svcca_monitor.experiments.sweep import FINISHED, _ending, _take_place, run_sweep, sweep_runs
 
 PROJECT = Path(__file__).parents[1]
 DIGITS = PROJECT / "configs/digits.yaml"
@@ -196,6 +196,14 @@ def test_a_failure_stops_no_other_run_is_told_with_its_traceback_and_run_again(c
     outcomes = run_sweep(Sweep.load(path), log_dir)
     assert [outcome.state for outcome in outcomes] == ["found", "failed"]
     assert {p: p.stat().st_mtime_ns for p in log_dir.glob("units=*/**/*")} == written
+
+
+def test_a_run_that_ends_without_a_traceback_is_told_with_its_exit_code():
+    assert _ending("a note\n", 3) == "a note\nended with exit code 3"
+    assert _ending("", 3) == "ended with exit code 3"
+    traceback = "Traceback (most recent call last):\n  …\nValueError: no"
+    assert _ending(f"{traceback}\n", 1) == traceback
+    assert _ending(f"{traceback}\n", -9).endswith("no\nended with exit code -9")
 
 
 def test_a_sweep_that_was_killed_goes_on_and_runs_what_had_not_ended(config, tmp_path):

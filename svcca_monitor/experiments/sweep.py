@@ -267,4 +267,5 @@ def _facts(place: Place) -> dict[str, Any]:
 def _ending(printed: str, code: int) -> str:
     """The end of what a run printed: its traceback, or how it was killed."""
     last = "\n".join(printed.rstrip().splitlines()[-30:])
-    return f"{last}\nended with exit code {code}" if code < 0 or not last else last
+    told = code > 0 and "Traceback" in last
+    return last if told else f"{last}\nended with exit code {code}".lstrip()
