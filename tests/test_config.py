@@ -75,6 +75,18 @@ def test_set_reaches_every_level_and_creates_what_is_missing():
         ),
         ("monitor.store=8", r"'store' in \[monitor\] .*a section with keys, such as 'dims'"),
         ("data.path=s3://bucket/x.npz", r"'path' in \[data\] .*takes a file .*, not a URL"),
+        (
+            "model.parameters={units: abc}",
+            "`units` of model 'convnet': .*'str' .* as a Sequence.* Received: units='abc'",
+        ),
+        (
+            "model.parameters={units: [3, 0]}",
+            r"`units` of model 'convnet': .*greater than or equal to 1. .*units=\[3, 0\]",
+        ),
+        (
+            "model.parameters={filters: [3]}",
+            r"`filters` of model 'convnet': .*at least 5 items.* filters=\[3\]",
+        ),
         ("data={name: 'a:b', path: x.npz}", "Hand a file to 'a:b' among its `parameters`"),
         ("monitor.max_overhead=2", r"'max_overhead' in \[monitor\] .*less than or equal to 1"),
         ("monitor.layers=3", r"'layers' in \[monitor\]"),
@@ -166,6 +178,18 @@ def test_the_schema_takes_every_config_of_the_project_and_what_is_kept_of_it(pat
         ("data={name: text, parameters: {length: 3}}", "data.parameters={length: 3}"),
         ("data.path=../x.npz", "data.path=s3://bucket/x.npz"),
         ("seed=4294967295", "seed=4294967296"),
+        ("model.parameters={width: 1}", "model.parameters={width: 0}"),
+        ("model.parameters={units: [3, 4]}", "model.parameters={units: [3, 0]}"),
+        ("model.parameters={filters: [1, 1, 1, 1, 1]}", "model.parameters={filters: [1]}"),
+        ("model.parameters={batch_norm: false}", "model.parameters={batch_norm: 1}"),
+        (
+            "model={name: mlp, parameters: {units: []}}",
+            "model={name: mlp, parameters: {units: abc}}",
+        ),
+        (
+            "model={name: resnet, parameters: {blocks: 1}}",
+            "model={name: resnet, parameters: {blocks: 0}}",
+        ),
     ],
 )
 def test_the_schema_takes_what_the_config_takes_and_refuses_what_it_refuses(valid, invalid, schema):
@@ -298,19 +322,21 @@ def test_a_key_of_a_merged_section_may_be_said_anew(tmp_path):
 
 
 def test_the_names_that_configs_know_are_those_there_are():
-    from svcca_monitor.experiments import data, models, values
+    from svcca_monitor.experiments import data, models, parameters
     from svcca_monitor.experiments.names import GIVEN_TO_MODELS
     from svcca_monitor.experiments.text import characters
 
     def parameters_of(function, *given):
-        return tuple(each for each in inspect.signature(function).parameters if each not in given)
+        return [each for each in inspect.signature(function).parameters if each not in given]
 
-    assert set(values.DATA) == {*data.SOURCES, "text"}
-    assert values.DATA["text"] == parameters_of(characters, "path")
-    assert all(values.DATA[name] == parameters_of(of) for name, of in data.SOURCES.items())
+    assert set(parameters.DATA) == {*data.SOURCES, "text"}
+    assert list(parameters.DATA["text"].__annotations__) == parameters_of(characters, "path")
+    for name, source in data.SOURCES.items():
+        assert list(parameters.DATA[name].__annotations__) == parameters_of(source)
     for name, builder in models.MODELS.items():
-        assert values.MODELS[name] == parameters_of(builder, *GIVEN_TO_MODELS)
-    assert set(values.MODELS) == set(models.MODELS)
+        known = list(parameters.MODELS[name].__annotations__)
+        assert known == parameters_of(builder, *GIVEN_TO_MODELS)
+    assert set(parameters.MODELS) == set(models.MODELS)
     properties = config.Config.schema_of_files()["$defs"]["MonitorConfig"]["properties"]
     assert "pwcca" in properties["measure"]["enum"]
     assert "a list of steps" in properties["snapshot_freq"]["description"]

@@ -235,7 +235,7 @@ def test_unknown_models_and_parameters_are_refused():
     with pytest.raises(ValueError, match="Unknown parameter 'filter' of model 'convnet'. Did you"):
         models.build(ModelConfig(name="convnet", parameters={"filter": [1]}), (8, 8, 1), 10)
     with pytest.raises(ValueError, match="five filters and two units"):
-        models.build(ModelConfig(name="convnet", parameters={"filters": [1]}), (8, 8, 1), 10)
+        models.convnet((8, 8, 1), 10, filters=[1])
     assert models.build(ModelConfig(name="mlp"), (8, 8, 1), 10).layers[-1].units == 10
 
 

@@ -197,11 +197,18 @@ TABLE = {
     "display": ({"rich", "numpy", "xarray"}, {"experiments.matrix", "experiments.sweep"}),
     "experiments.__init__": (set(), set()),
     "experiments.names": (set(), {"messages"}),
+    "experiments.parameters": ({"pydantic", "typing_extensions"}, {"messages"}),
     "experiments.values": (
         {"pydantic"},
-        {"activations", "dynamics", "measures", "messages", "schedule", "store"},
+        {
+            *("activations dynamics measures messages schedule store".split()),
+            "experiments.parameters",
+        },
     ),
-    "experiments.sections": ({"pydantic"}, {"measures", "subspace", "experiments.values"}),
+    "experiments.sections": (
+        {"pydantic"},
+        {"measures", "subspace", "experiments.parameters", "experiments.values"},
+    ),
     "experiments.signatures": (
         set(),
         {"messages", "experiments.names", "experiments.sections"},

@@ -23,7 +23,7 @@ def test_a_wider_conv_net_has_every_layer_wider():
         assert double.get_layer(name).output.shape[-1] == units * 2
     assert built("convnet", (8, 8, 1), width=0.001).get_layer("c1").filters == 1
     with pytest.raises(ValueError, match="`width` multiplies filters and units. Received: width=0"):
-        built("convnet", (8, 8, 1), width=0)
+        models.convnet((8, 8, 1), 10, width=0)
 
 
 def test_a_residual_net_has_three_stages_of_blocks_that_halve_the_map():
@@ -62,7 +62,7 @@ def test_without_skips_the_same_convolutions_and_nodes_are_left():
     change, after = part(np.random.default_rng(0).normal(size=(5, 8, 8, 3)))
     np.testing.assert_allclose(after, np.maximum(change, 0), rtol=1e-6)
     with pytest.raises(ValueError, match="at least one block a stage.*blocks=0"):
-        built("resnet", (8, 8, 3), blocks=0)
+        models.resnet((8, 8, 3), 10, blocks=0)
 
 
 def test_a_language_model_predicts_each_step_from_the_steps_before_it():

@@ -9,9 +9,8 @@ from pydantic.config import JsonDict
 
 from ..measures import MEASURES, get_measure
 from ..subspace import Criterion
+from .parameters import DATA, MODELS, by_name, require_parameters
 from .values import (
-    DATA,
-    MODELS,
     DataFile,
     DataName,
     Epochs,
@@ -21,8 +20,6 @@ from .values import (
     ReferenceName,
     RepresentationName,
     StoredType,
-    own_parameters,
-    require_parameters,
 )
 
 # Keys of [monitor] that are options of the measure.
@@ -43,7 +40,7 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What to train on: a built-in name, or `module:function`."""
 
-    model_config = ConfigDict(json_schema_extra=own_parameters(DATA))
+    model_config = ConfigDict(json_schema_extra=by_name(DATA))
 
     name: DataName
     path: DataFile | None = None
@@ -75,7 +72,7 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """What to train: a built-in name, or `module:function`, and its parameters."""
 
-    model_config = ConfigDict(json_schema_extra=own_parameters(MODELS))
+    model_config = ConfigDict(json_schema_extra=by_name(MODELS))
 
     name: ModelName
     parameters: dict[str, Any] = {}

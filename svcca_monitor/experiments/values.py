@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, WithJsonSchema
-from pydantic.config import JsonDict
 
 from ..activations import REPRESENTATIONS
 from ..dynamics import REFERENCES
@@ -17,22 +16,11 @@ from ..measures import MEASURES
 from ..messages import unknown_name
 from ..schedule import parse as parse_frequency
 from ..store import DTYPES
+from .parameters import DATA, MODELS
 
 FUNCTION = "module:function"
 FUNCTION_PATTERN = "[^:]+:[^:]+"
 URL = "[a-z][a-z0-9+.-]+:/"
-# Built-in names, beside which there are functions, with the parameters that each takes: known here
-# too, so that a wrong one is told of before Keras is loaded.
-DATA: Mapping[str, tuple[str, ...]] = {
-    **dict.fromkeys(("digits", "mnist", "fashion_mnist", "cifar10", "npz"), ()),
-    "text": ("length",),
-}
-MODELS: Mapping[str, tuple[str, ...]] = {
-    "mlp": ("units", "activation", "batch_norm"),
-    "convnet": ("filters", "units", "width", "batch_norm"),
-    "resnet": ("blocks", "filters", "skips"),
-    "lstm": ("embedding", "units"),
-}
 # The largest seed that Keras sets.
 MOST_SEED = 2**32 - 1
 
@@ -54,33 +42,6 @@ def _enum(names: Iterable[str]) -> Any:
 
 def _pattern(names: Iterable[str]) -> Any:
     return Field(json_schema_extra={"pattern": f"^({'|'.join(names)}|{FUNCTION_PATTERN})$"})
-
-
-def own_parameters(built_in: Mapping[str, Iterable[str]]) -> JsonDict:
-    """As JSON schema: of a built-in name only the parameters that it takes."""
-
-    def among(known: Iterable[str]) -> JsonDict:
-        return {"enum": [*known]} if known else {"not": {}}
-
-    return {
-        "allOf": [
-            {
-                "if": {"properties": {"name": {"const": name}}, "required": ["name"]},
-                "then": {"properties": {"parameters": {"propertyNames": among(known)}}},
-            }
-            for name, known in built_in.items()
-        ]
-    }
-
-
-def require_parameters(
-    parameters: Mapping[str, Any], kind: str, name: str, built_in: Mapping[str, Iterable[str]]
-) -> None:
-    """Raise ValueError if a built-in name does not take one of the parameters."""
-    for key in parameters:
-        if name in built_in and key not in built_in[name]:
-            where = f"of {kind} {name!r}"
-            raise ValueError(unknown_name("parameter", key, built_in[name], where=where))
 
 
 def _found_from_anywhere(path: Path) -> Path:
