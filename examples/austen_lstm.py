@@ -3,6 +3,9 @@
 svcca-monitor sweep configs/austen_lstm.yaml --log-dir LOGS
 python examples/austen_lstm.py LOGS -o figure.png
 
+Logits are linear in the layer below and span the same directions: `cca` has both as one layer, and
+so has Kendall's tau of depth.
+
 Against the end, every curve reaches 1 at the last step, where it is compared with itself. The
 lagged view, each snapshot against the one before, does not know the end and has no such jump.
 """
@@ -11,6 +14,7 @@ import argparse
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import kendalltau
 from seeds import said, shown
 
@@ -37,7 +41,9 @@ def main():
     print(f"{len(runs)} seeds, {epochs[-1]:g} epochs; mean canonical correlation (cca)")
     last = len(epochs) - 1
     for which, i in (("early", last // 4), ("half way", last // 2), ("late", last - 1)):
-        tau = [kendalltau(range(len(layers)), values[i]).statistic for values in of_run["final"]]
+        now = of_run["final"][:, i]
+        apart = distinct(now)
+        tau = [kendalltau(apart, values[apart]).statistic for values in now]
         print(f"  {which}, epoch {epochs[i]:g}: Kendall's tau of depth and similarity to the end")
         print(f"    {shown(tau)}; −1 is strictly from the bottom up, 0 no order")
         for j, layer in enumerate(layers):
@@ -51,19 +57,30 @@ def main():
     draw(curves, layers).savefig(arguments.output, dpi=80)
 
 
+def distinct(similarities):
+    """Indices of the layers that are not, but for rounding, as similar as the layer below.
+
+    Args:
+        similarities: Shape (runs, layers).
+    """
+    apart = np.abs(np.diff(similarities)).max(axis=0) > 1e-4
+    return np.flatnonzero([True, *apart])
+
+
 def draw(curves, layers):
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, (reference, title) in zip(
-        figure.subplots(1, 2, sharey=True), REFERENCES.items(), strict=True
+        figure.subplots(1, 2, sharex=True, sharey=True), REFERENCES.items(), strict=True
     ):
         mean, lower, upper = curves[reference].values
         epochs = curves[reference]["epoch"].values
         for i, layer in enumerate(layers):
             shade = (i / len(layers), 0.25, 1 - i / len(layers))
-            axes.plot(epochs, mean[:, i], color=shade, marker="o", markersize=3, label=layer)
+            dashes = "--" if layer == "logits" else "-"  # which cover the layer below
+            axes.plot(epochs, mean[:, i], dashes, color=shade, marker="o", ms=3, label=layer)
             axes.fill_between(epochs, lower[:, i], upper[:, i], color=shade, alpha=0.15, lw=0)
         axes.set(title=title, xlabel="epoch", ylim=(0, 1.02))
-        axes.set_xticks(epochs[:: max(1, len(epochs) // 5)])
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel(f"cca similarity, mean of {curves['final'].attrs['n_runs']} seeds")
     figure.axes[1].legend(reverse=True, frameon=False)

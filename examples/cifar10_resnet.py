@@ -62,7 +62,7 @@ def stripe_score(grid):
 
 
 def draw(nets):
-    figure = Figure(figsize=(12, 6.4), layout="constrained")
+    figure = Figure(figsize=(13, 6.6), layout="constrained")
     for axes, (skips, runs) in zip(figure.subplots(1, 2), nets.items(), strict=True):
         names = runs[0].layers
         grids = [pane(run, "final") for run in runs]
@@ -71,10 +71,11 @@ def draw(nets):
             np.mean([grid.values for grid in grids], axis=0),
             origin="lower", vmin=0, vmax=1, cmap="viridis",
         )  # fmt: skip
-        axes.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
-        axes.set_yticks(range(len(names)), names, fontsize=6)
-        for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
-            label.set_fontweight("bold" if "residual" in label.get_text() else "normal")
+        # All names would be too small to read; those between are the two convolutions of a block
+        # and their normalisations.
+        named = [i for i, name in enumerate(names) if "_residual" in name or "_" not in name]
+        axes.set_xticks(named, [names[i] for i in named], rotation=90, fontsize=7)
+        axes.set_yticks(named, [names[i] for i in named], fontsize=7)
         axes.set_title(f"{'with' if skips else 'without'} skips\nstripe score {shown(scores)}")
     figure.colorbar(
         image, ax=figure.axes, shrink=0.7, pad=0.01,

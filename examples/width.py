@@ -64,8 +64,9 @@ def distances(paths, *, adjusted):
 
 
 def of_pairs(table):
-    """Mean over pairs of different nets with its interval; without ends for two nets."""
-    return [float(end[0]) for end in pair_mean_interval(table[None], range(len(table)))]
+    """Mean over pairs of different nets with its interval within [0, 1]; of two nets, no ends."""
+    ends = pair_mean_interval(table[None], range(len(table)))
+    return [float(np.clip(end[0], 0, 1)) for end in ends]
 
 
 def correlation(tables, values):
@@ -98,27 +99,34 @@ def draw(widths, found, accuracy):
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for (scale, distance), colour in zip(found.items(), ("C0", "C1"), strict=True):
-        mean, low, high = distance.T
-        for axes, x in ((left, widths), (right, accuracy)):
-            axes.errorbar(
-                x, mean, np.nan_to_num([mean - low, high - mean]),
-                color=colour, marker="o", capsize=3, ls="-" if axes is left else "", label=scale,
-            )  # fmt: skip
-    for width, x in zip(widths, accuracy, strict=True):
+        bars(left, widths, distance, color=colour, label=scale)
+    as_published = next(iter(found.values()))
+    bars(right, accuracy, as_published, color="C0", ls="")
+    for width, x, (y, *_) in zip(widths, accuracy, as_published, strict=True):
+        others = np.delete(accuracy - x, widths.index(width))
+        # Beside the point, on the side that other points are farther from.
+        side = 1 if others[np.abs(others).argmin()] < 0 else -1
         right.annotate(
-            f"×{width:g}", (x, 0), (0, 4), xycoords=("data", "axes fraction"),
-            textcoords="offset points", ha="center",
+            f"×{width:g}", (x, y), (6 * side, 0), textcoords="offset points", fontsize=8,
+            ha="left" if side > 0 else "right", va="center",
         )  # fmt: skip
-    right.margins(x=0.1)
+    right.margins(x=0.15)
     left.set(xscale="log", xlabel="width", ylabel="distance between seeds, mean of layers")
     left.set_xticks(widths, [f"×{width:g}" for width in widths])
     left.minorticks_off()
     left.legend(frameon=False)
     right.set(xlabel="accuracy on test images")
+    ends = np.concatenate([distance.ravel() for distance in found.values()])
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.set_ylim(0, 1)
+        axes.set_ylim(max(0, np.nanmin(ends) - 0.03), min(1, np.nanmax(ends) + 0.03))
     return figure
+
+
+def bars(axes, x, distance, **style):
+    mean, low, high = distance.T
+    ends = np.nan_to_num([mean - low, high - mean])
+    axes.errorbar(x, mean, ends, marker="o", capsize=3, **style)
 
 
 if __name__ == "__main__":
