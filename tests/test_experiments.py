@@ -166,7 +166,9 @@ def test_user_functions_serve_as_data_and_model(tmp_path, monkeypatch):
     assert loaded.x_train.shape == (20, 2)
     settings = ModelConfig(name="mine_for_test:net", parameters={"width": 7})
     assert models.build(settings, (2,), 2).layers[0].units == 7
-    with pytest.raises(ValueError, match=r"model.name: cannot import 'mine_for_test:nett'"):
+    with pytest.raises(
+        ValueError, match=r"model.name: cannot import 'mine_for_test:nett' .*PYTHONPATH"
+    ):
         models.build(ModelConfig(name="mine_for_test:nett"), (2,), 2)
 
 

@@ -96,7 +96,8 @@ def test_a_parameter_that_a_name_does_not_take_is_told_before_anything_runs(
 
 @pytest.mark.parametrize("name", ["flat:net", "own:net", "own.nets.small:net"])
 def test_parameters_that_a_function_takes_are_left_alone(load, name):
-    load(f"model={{name: '{name}', parameters: {{units: 4, depth: 1}}}}")
+    found = load(f"model={{name: '{name}', parameters: {{units: 4, depth: 1}}}}")
+    assert found.model.parameters == {"units": 4, "depth": 1}
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,8 @@ def test_parameters_that_a_function_takes_are_left_alone(load, name):
     ],
 )
 def test_what_the_source_does_not_tell_is_left_to_the_run(load, name):
-    load(f"model={{name: '{name}', parameters: {{odd: 4}}}}")
+    found = load(f"model={{name: '{name}', parameters: {{odd: 4}}}}")
+    assert found.model.parameters == {"odd": 4}
 
 
 def test_a_matrix_over_parameters_is_checked_in_each_cell(load):

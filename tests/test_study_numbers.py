@@ -124,6 +124,23 @@ def test_the_interval_of_a_correlation_leaves_out_one_net_at_a_time(script):
     np.testing.assert_allclose([low, high], np.tanh(np.arctanh(r) + np.array([-half, half])))
 
 
+def test_the_interval_of_a_distance_stays_within_its_range(script):
+    from svcca_monitor.over_runs import pair_mean_interval
+
+    table = pairs_at(0.05, 0.9, 0.95)
+    mean, low, high = (float(end[0]) for end in pair_mean_interval(table[None], range(3)))
+    assert low < 0  # or else this shows nothing
+    assert high > 1
+    assert script("width").of_pairs(table) == pytest.approx([mean, 0, 1])
+
+
+def test_a_layer_that_is_one_with_the_layer_below_is_not_ordered(script):
+    similarities = np.array([[0.9, 0.5, 0.5 + 1e-9], [0.8, 0.6, 0.6 - 1e-9]])
+    assert script("austen_lstm").distinct(similarities).tolist() == [0, 1]
+    similarities[1, 2] = 0.5
+    assert script("austen_lstm").distinct(similarities).tolist() == [0, 1, 2]
+
+
 def test_distances_of_nets_are_the_mean_of_both_directions_and_all_layers(script, tmp_path):
     from several_runs import write_run
 

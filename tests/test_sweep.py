@@ -144,6 +144,7 @@ def test_the_config_of_a_sweep_can_be_run_alone(config):
     ("sections", "message"),
     [
         ({}, "needs a `matrix` of lists by section.key, such as"),
+        ({"matrx": {"seed": [1]}}, r"Unknown key 'matrx' in .*Did you mean 'matrix'"),
         ({"matrix": {"seed": 3}}, "needs a `matrix` of lists"),
         ({"matrix": {"seed": []}}, "needs a `matrix` of lists"),
         ({"matrix": {"seeed": [1]}}, r"Unknown key 'seeed' in .*seeed=1.*Did you mean 'seed'"),

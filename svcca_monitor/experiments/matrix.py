@@ -56,7 +56,10 @@ class Sweep:
                 runs has an unknown key or a value out of range.
         """
         raw = read(path, [o for o in overrides if not o.startswith(MATRIX)])
-        matrix, exclude = _matrix(raw.pop("matrix", None), overrides, path), raw.pop("exclude", [])
+        said, exclude = raw.pop("matrix", None), raw.pop("exclude", [])
+        if said is None:
+            check(raw, path)  # a typo of `matrix` is told as such
+        matrix = _matrix(said, overrides, path)
         _require_known(exclude, matrix, path)
         names = _short(matrix)
         cells = []

@@ -33,7 +33,8 @@ def resolve(name: str, key: str) -> Callable[..., Any]:
     except (ImportError, AttributeError) as error:
         raise ValueError(
             f"{key}: cannot import {name!r} (module:function), not from the working directory "
-            f"{os.getcwd()} either: {error}"
+            f"{os.getcwd()} either: {error}. Start where the module is, or name that directory in "
+            "PYTHONPATH; of a run that is repeated, provenance.json says where it was started."
         ) from error
     if not callable(function):
         raise ValueError(f"{key}: {name!r} is a {type(function).__name__}, not a function.")
