@@ -9,6 +9,7 @@ from svcca_monitor import (
     learning_dynamics,
     plots,
 )
+from svcca_monitor.seeds import _statistics
 
 # Student's table: t of 2 degrees of freedom at 97.5 %.
 T2 = 4.302652729749462
@@ -31,6 +32,15 @@ def test_each_layer_has_the_mean_of_the_seeds_with_a_t_interval(runs, key):
     np.testing.assert_allclose(found[key].sel(statistic="lower"), lower, rtol=1e-6)
     upper = np.minimum(mean + half, 1.0) if key == "area_under_curve" else mean + half
     np.testing.assert_allclose(found[key].sel(statistic="upper"), upper, rtol=1e-6)
+
+
+@pytest.mark.parametrize("key", ["convergence_epoch", "half_time"])
+def test_the_interval_of_an_epoch_does_not_begin_before_training(key):
+    values = np.array([[0.0], [5.0]])
+    mean, low, high = _statistics(values, key, interval=0.95, method="t")[:, 0]
+    assert (mean, low) == (2.5, 0.0)
+    assert high == pytest.approx(2.5 + 12.706205 * 2.5)  # Student's t of one degree of freedom
+    assert _statistics(values, "chance_level", interval=0.95, method="t")[1] < 0
 
 
 def test_the_bottom_up_index_has_an_interval_over_seeds_within_its_range(tmp_path):
