@@ -221,7 +221,8 @@ def class_table(data: xr.DataArray) -> Table:
     )
     table.add_column("layer", no_wrap=True)
     for name in data["class"].values:
-        table.add_column(Text(str(name)), justify="right", no_wrap=True)
+        # Where there is little room, the widest are cut first: names, and not numbers.
+        table.add_column(Text(str(name)), justify="right", overflow="ellipsis")
     table.add_column("by chance", justify="right", no_wrap=True)
     for name in data["layer"].values[::-1]:
         row = data.sel(layer=name)

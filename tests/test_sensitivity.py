@@ -238,3 +238,20 @@ def test_names_of_lines_that_end_together_do_not_overlap():
     heights = sorted(text.xyann[1] for text in axes.texts if text.get_text() in "0123")
     assert min(np.diff(heights)) == pytest.approx(0.042 * axes.get_ylim()[1])
     assert np.mean(heights) == pytest.approx(float(found[-1, 0]))
+
+
+def test_in_a_narrow_terminal_names_are_cut_and_no_number():
+    from rich.console import Console
+
+    from svcca_monitor.display import class_table
+
+    names = [f"automobile {i}" for i in range(10)]
+    x = np.random.default_rng(0).normal(size=(50, 4))
+    found = class_sensitivity({"logits": x}, np.arange(50) % 10, class_names=names)
+    console = Console(width=80)
+    with console.capture() as printed:
+        console.print(class_table(found))
+    row = next(line for line in printed.get().splitlines() if "logits" in line)
+    numbers = [f"{value:.2f}" for value in (*found.values[0], float(found["null_upper"][0]))]
+    assert row.split() == ["logits", *numbers]
+    assert "auto…" in printed.get() or "aut…" in printed.get()

@@ -176,27 +176,27 @@ def call(*arguments, cwd):
 
 
 def test_a_failure_stops_no_other_run_is_told_with_its_traceback_and_run_again(config, tmp_path):
-    path = config(matrix={"model.parameters.units": [[4], [-1]]})
+    path = config(matrix={"model.parameters.activation": ["relu", "rellu"]})
     process = call(path, cwd=tmp_path)
     printed, _ = process.communicate()
     assert process.returncode == 1
     assert "1 of 2 runs in logs/sweep" in printed
-    assert "units=-1 failed:" in printed
+    assert "activation=rellu failed:" in printed
     assert "Traceback" in printed
     assert "Error: " not in printed.splitlines()[-1]
     log_dir = tmp_path / "logs/sweep"
-    assert [run.name for run in sweep_runs(log_dir)] == ["units=4"]
-    assert sweep_runs(log_dir)[0].settings == {"model.parameters.units": [4]}
+    assert [run.name for run in sweep_runs(log_dir)] == ["activation=relu"]
+    assert sweep_runs(log_dir)[0].settings == {"model.parameters.activation": "relu"}
     assert all(Run(run.path).steps == [0, 1] for run in sweep_runs(log_dir))
     # As of a version that did not know these keys.
-    kept = log_dir / "units=4/config.yaml"
+    kept = log_dir / "activation=relu/config.yaml"
     sections = yaml.safe_load(kept.read_text())
     del sections["data"]["parameters"], sections["analysis"]
     kept.write_text(yaml.safe_dump(sections))
-    written = {p: p.stat().st_mtime_ns for p in log_dir.glob("units=*/**/*")}
+    written = {p: p.stat().st_mtime_ns for p in log_dir.glob("activation=*/**/*")}
     outcomes = run_sweep(Sweep.load(path), log_dir)
     assert [outcome.state for outcome in outcomes] == ["found", "failed"]
-    assert {p: p.stat().st_mtime_ns for p in log_dir.glob("units=*/**/*")} == written
+    assert {p: p.stat().st_mtime_ns for p in log_dir.glob("activation=*/**/*")} == written
 
 
 def test_a_run_that_ends_without_a_traceback_is_told_with_its_exit_code():
