@@ -85,5 +85,5 @@ def test_extras_are_as_described():
     base = {re.split(r"[<>=\[]", name)[0].lower() for name in project["dependencies"]}
     assert base == {
         *("numpy scipy keras tensorboard safetensors xarray pydantic pyyaml typer rich".split()),
-        *("matplotlib lazy_loader threadpoolctl fsspec".split()),
+        *("matplotlib lazy_loader threadpoolctl fsspec typing_extensions".split()),
     }
