@@ -112,7 +112,7 @@ class Spectrum:
                     part /= unit
                 squares = np.einsum("wnc,wnc->nc", part, part.conj()).real
                 part -= part.mean(axis=1, keepdims=True)
-                if maps.dtype == double:  # far from 0 the first mean is rounded
+                if eps == EPS64:  # far from 0 the first mean is rounded
                     part -= part.mean(axis=1, keepdims=True)
             return energy, squares, part.any(axis=(0, 1))
 

@@ -192,3 +192,11 @@ def test_scale_changes_nothing_at_the_ends_of_double_precision(scale):
     np.testing.assert_allclose(result.all_correlations, expected.all_correlations, atol=1e-12)
     a, b = result.directions(0, (1, 1))[0], expected.directions(0, (1, 1))[0]
     np.testing.assert_allclose(a * scale, b, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_far_from_zero_whole_numbers_are_what_they_are_near_it(dtype):
+    x, y = (np.round(20 * z) for z in pair((4, 5)))
+    far = [(z + 2.0**50).astype(dtype) for z in (x, y)]
+    expected = fourier_cca(x, y).all_correlations
+    np.testing.assert_allclose(fourier_cca(*far).all_correlations, expected, atol=1e-12)
