@@ -112,3 +112,23 @@ def test_a_representation_that_fails_as_the_pass_runs_is_told_with_its_layer(tmp
     named = "svcca/low" if BACKEND == "tensorflow" else "'low'"
     assert named in messages[0]
     assert Run(tmp_path).steps == [0, 1]
+
+
+class Places(layers.Layer):
+    """Adds something learned to each feature, of a layer that sees no example."""
+
+    def __init__(self, rows, **kwargs):
+        super().__init__(**kwargs)
+        self.places, self.rows = layers.Embedding(rows, 3, name="places"), rows
+
+    def call(self, x):
+        return x + ops.mean(self.places(ops.arange(self.rows)))
+
+
+@pytest.mark.parametrize("rows", [10, 20])  # of 20 examples, 10 in a batch
+def test_rows_that_are_no_examples_are_known_though_a_batch_has_as_many(rows):
+    model = keras.Sequential([keras.Input((8,)), Places(rows, name="in"), layers.Dense(4)])
+    capture = Capture(model, batch_size=10)
+    with pytest.warns(UserWarning, match=r"not watched: in/places \(its rows are not the exampl"):
+        captured = capture(ProbeSet(zoo.floats(8)[:20]))
+    assert [len(matrix) for matrix in captured.values()] == [20, 20]

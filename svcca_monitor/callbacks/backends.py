@@ -6,7 +6,7 @@ The only module that imports a backend, and only the one that Keras runs on.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,8 @@ from keras import ops
 StatelessForward = Callable[[list[Any], list[Any], Any], dict[str, Any]]
 # inputs as NumPy arrays -> {name: matrix as a NumPy array}
 Forward = Callable[[Any], dict[str, np.ndarray]]
+# The same, of which only the shapes of the matrices count
+Sized = Callable[[Any], Mapping[str, Any]]
 
 
 class TensorFlow:
@@ -42,6 +44,10 @@ class TensorFlow:
         with _host_random_state():
             graph = function.get_concrete_function(keras.tree.map_structure(spec, batch))
         return lambda inputs: {name: x.numpy() for name, x in graph(inputs).items()}
+
+    def of_any_size(self, model: Any, forward: StatelessForward, compiled: Forward) -> Sized:  # noqa: ARG002
+        """What tells the shapes of a batch of another size: the compiled pass itself."""
+        return compiled
 
     def scope(self) -> object:
         """The graph that operations are added to now."""
@@ -78,6 +84,17 @@ class Jax:
                     raise
 
         return run
+
+    def of_any_size(self, model: Any, forward: StatelessForward, compiled: Forward) -> Sized:  # noqa: ARG002
+        """What tells the shapes of a batch of another size: a trace, of which nothing is run."""
+        import jax
+
+        def look(inputs: Any) -> dict[str, Any]:
+            model.jax_state_sync()
+            with _host_random_state():
+                return dict(jax.eval_shape(forward, *_values(model), inputs))
+
+        return look
 
     def scope(self) -> object:
         """The trace that operations belong to now."""
@@ -119,6 +136,10 @@ class Torch:
             return {name: x.cpu().numpy() for name, x in matrices.items()}
 
         return run
+
+    def of_any_size(self, model: Any, forward: StatelessForward, compiled: Forward) -> Sized:  # noqa: ARG002
+        """What tells the shapes of a batch of another size: the compiled pass itself."""
+        return compiled
 
     def scope(self) -> object:
         """Always the same: operations run as they are called."""

@@ -100,11 +100,20 @@ class Capture:
         self._n_samples = probe.n_samples
         forward = self._backend.compiled(self.model, self._matrices, first)
         half = len(keras.tree.flatten(first)[0]) // 2
-        if half and self._fixed_size() is None and not self._backend.fixed_batch:
+        again = not self._backend.fixed_batch  # else another size takes another trace
+        if half and self._fixed_size() is None and (again or not self._known_by_example()):
+            look = self._backend.of_any_size(self.model, self._matrices, forward)
             # Rows that stay as many for fewer examples are not theirs. Some models take no fewer.
             with suppress(Exception):
-                counts.count(forward(keras.tree.map_structure(lambda a: a[:half], first)), half)
+                counts.count(look(keras.tree.map_structure(lambda a: a[:half], first)), half)
         return forward
+
+    def _known_by_example(self) -> bool:
+        """Whether Keras itself calls every chosen layer, and knows that its rows are examples."""
+        nodes = [getattr(layer, "_inbound_nodes", ()) for layer in self._layers.values()]
+        return all(nodes) and all(
+            len(x.shape) and x.shape[0] is None for calls in nodes for n in calls for x in n.outputs
+        )
 
     def _build(self, batch: Any) -> None:
         # Initial weights hang on the seeds that the layers were made with, so that building them

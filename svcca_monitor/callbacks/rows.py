@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,10 @@ class RowCounts:
     def __init__(self) -> None:
         self._seen: dict[str, set[Fraction]] = defaultdict(set)
 
-    def count(self, matrices: Mapping[str, np.ndarray], examples: int) -> None:
-        """Take note of the matrices of a batch."""
+    def count(self, matrices: Mapping[str, Any], examples: int) -> None:
+        """Take note of the matrices of a batch, or of their shapes."""
         for name, matrix in matrices.items():
-            self._seen[name].add(Fraction(len(matrix), examples))
+            self._seen[name].add(Fraction(matrix.shape[0], examples))
 
     def strays(self, reductions: Mapping[str, Reduction]) -> list[str]:
         """Outputs whose rows are not of the examples, such as an embedding of positions.
