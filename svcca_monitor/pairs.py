@@ -58,7 +58,7 @@ class Sides:
 
     def grid(self) -> Array:
         """Similarities of all pairs; nan where a layer is constant."""
-        if self.kind.of_kernels and self._kernels_are_cheaper():
+        if self.kind.of_kernels and self._kernels_are_cheaper:
             return kernel_grid(
                 self.kind.of_kernels,
                 self.rows,
@@ -118,6 +118,7 @@ class Sides:
         ranks = [sum(s.rank for s in side) for side in (self.rows, self.columns)]
         return (1.0 if self.mirrored else 2.0) * self.n_samples * ranks[0] * ranks[1]
 
+    @property
     def _kernels_are_cheaper(self) -> bool:
         sides = (self.rows,) if self.mirrored else (self.rows, self.columns)
         ranks = sum(s.rank for side in sides for s in side)
@@ -147,7 +148,8 @@ class Sides:
         rows_side_by_side = np.hstack([s.basis for s in self.rows])
         at = ends(self.rows)
         sides = replace(self, mirrored=False)
-        products = sides._products()
+        of_kernels = self.kind.of_kernels and sides._kernels_are_cheaper
+        products = None if of_kernels else sides._products()
 
         def grid(order: Array) -> Array:
             left = rows_side_by_side[order]
@@ -156,7 +158,7 @@ class Sides:
                 replace(s, basis=basis, rest=None)
                 for s, basis in zip(self.rows, bases, strict=True)
             ]
-            return replace(sides, rows=rows, products=products.permuted(rows)).grid()
+            return replace(sides, rows=rows, products=products and products.permuted(rows)).grid()
 
         return self._each(grid, orders)
 
