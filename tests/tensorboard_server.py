@@ -52,22 +52,23 @@ def serving(log_dir, *options, python=sys.executable):
         stderr=subprocess.PIPE,
         text=True,
     )
+    log: list[str] = []
+    # Read on, or a full pipe would stop it.
+    reader = threading.Thread(target=lambda: log.extend(process.stderr), daemon=True)
     try:
-        log = []
         for line in process.stderr:
             log.append(line)
             if found := re.search(r"http://127\.0\.0\.1:\d+\S*?(?=/? )", line):
                 break
         else:
             raise AssertionError(f"TensorBoard did not start: {''.join(log)}")
-        # Read on, or a full pipe would stop it.
-        reader = threading.Thread(target=lambda: log.extend(process.stderr), daemon=True)
         reader.start()
         yield Server(found.group(), process, log)
     finally:
         process.kill()
         process.wait()
-        reader.join(10)
+        if reader.ident:
+            reader.join(10)
         process.stderr.close()
 
 

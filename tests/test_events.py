@@ -40,7 +40,7 @@ def test_a_tensor_carries_its_numbers_and_says_what_they_are():
     assert value.metadata.plugin_data.plugin_name == "svcca"
     assert value.metadata.data_class == summary_pb2.DATA_CLASS_TENSOR
     assert json.loads(value.metadata.plugin_data.content) == {
-        "version": 1,
+        "version": 2,
         "measure": "svcca",
         "layers": ["a", "b", "c"],
         "chance": [0.1, None, None],

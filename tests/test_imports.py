@@ -170,17 +170,24 @@ TABLE = {
     "callbacks.replay": ({"keras"}, {"probe", "run", "callbacks.backends", "callbacks.monitor"}),
     "tensorboard.__init__": (set(), set()),
     # Pillow comes with matplotlib and writes the one-pixel-a-cell pane.
-    "tensorboard.summary": ({"tensorboard", "numpy", "PIL"}, set()),
+    "tensorboard.summary": ({"tensorboard", "numpy", "PIL"}, {"tensorboard.parts"}),
+    "tensorboard.parts": ({"numpy"}, set()),
+    "tensorboard.memory": (set(), set()),
     "tensorboard.events": ({"google", "tensorboard"}, {"files"}),
     "tensorboard.board": (
         {"tensorboard", "numpy"},
-        {"tensorboard.summary", "tensorboard.events"},
+        {"tensorboard.summary", "tensorboard.events", "tensorboard.parts"},
     ),
     # TensorBoard loads these two, in its own process; Werkzeug is what its routes are made of.
     "tensorboard.loader": ({"tensorboard"}, {"tensorboard.plugin"}),
     "tensorboard.plugin": (
         {"tensorboard", "numpy", "werkzeug"},
-        {"tensorboard.frames", "tensorboard.loader"},
+        {
+            "tensorboard.frames",
+            "tensorboard.loader",
+            "tensorboard.memory",
+            "tensorboard.parts",
+        },
     ),
     "tensorboard.frames": ({"numpy"}, set()),
     "convergence_plots": ({"matplotlib", "numpy", "xarray"}, {"messages"}),

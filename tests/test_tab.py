@@ -2,23 +2,17 @@
 
 import csv
 import io
-import re
 import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ElementTree
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import chromium, needs_chromium, page_of
 from PIL import Image
-from tab_frames import decode
+from tab_page import chart, point_at, said, saved, tab
 from tensorboard_server import serving, until
 
 from svcca_monitor import Run, chance_level, convergence, learning_dynamics, pane, trajectory
-from svcca_monitor.tensorboard.board import Board
 
 pytestmark = needs_chromium
 
@@ -48,41 +42,7 @@ def server(logs):
         yield server
 
 
-@contextmanager
-def tab(browser, server, link="", query="", **options):
-    """The tab's frame, once it has drawn."""
-    with page_of(browser, f"{server.url}/{query}#svcca{link}", **options) as page:
-        frame = page.frame_locator("iframe").first
-        frame.locator(".chart canvas").first.wait_for(timeout=30000)
-        frame.locator("output.time", has_text="of").wait_for(timeout=30000)
-        page.wait_for_timeout(500)
-        yield page, frame
-
-
 ONE = "&p.svcca.runs=%5B%22whole%2Fsvcca%22%5D"
-
-
-def chart(frame, title):
-    """The first chart whose title begins so."""
-    return frame.locator(f"figure.chart:not(.small):has(h3:has-text('{title}'))").first
-
-
-def point_at(frame, title, i, j, n, m):
-    """Point at cell (i, j) of an n × m heat map; returns what is said of it."""
-    figure = chart(frame, title)
-    canvas = figure.locator("canvas").nth(1)
-    canvas.scroll_into_view_if_needed()
-    x, y, width, height = map(float, canvas.get_attribute("data-area").split())
-    place = {"x": x + (j + 0.5) * width / m, "y": y + height - (i + 0.5) * height / n}
-    canvas.hover(position=place)
-    return figure.locator(".readout").text_content()
-
-
-def said(text, word="svcca"):
-    """The number after a word in a line such as `c1 × c2: svcca 0.734 · chance 0.120`."""
-    found = re.search(rf"{word} (−?[0-9.]+)", text)
-    assert found, text
-    return float(found.group(1).replace("−", "-"))
 
 
 def test_the_numbers_under_the_cursor_are_those_of_the_run(browser, server, logs):
@@ -162,18 +122,6 @@ def test_one_slider_moves_every_pane_and_play_runs_to_the_end(browser, server, l
         assert time.inner_text() == "epoch 5 of 6"
 
 
-def test_play_stops_while_another_tab_is_looked_at(browser, server):
-    with tab(browser, server, ONE) as (page, frame):
-        frame.get_by_label("Epoch", exact=True).press("Home")
-        frame.get_by_role("button", name="Play").click()
-        frame.locator("output.time", has_text="epoch 1 of 6").wait_for()
-        page.evaluate("location.hash = '#images'")
-        page.wait_for_timeout(2500)
-        page.evaluate("location.hash = '#svcca'")
-        frame.get_by_role("button", name="Play").wait_for()
-        assert frame.locator("output.time").inner_text() in ("epoch 1 of 6", "epoch 2 of 6")
-
-
 def test_two_runs_stand_side_by_side_and_their_difference_beside_them(browser, server, logs):
     run = Run(logs / "whole")
     n = len(run.layers)
@@ -205,12 +153,6 @@ def test_dark_mode_follows_the_host(browser, server):
         page.evaluate("document.body.classList.add('dark-mode')")
         page.wait_for_timeout(300)
         assert root.evaluate(background) == "rgb(38, 40, 43)"
-
-
-def saved(page, frame, title, kind):
-    with page.expect_download() as download:
-        chart(frame, title).get_by_role("button", name=f"as {kind}").click()
-    return download.value.path().read_bytes()
 
 
 def test_what_is_exported_reads_back(browser, server, logs):
@@ -288,52 +230,11 @@ def test_it_works_with_the_keyboard_alone_and_everything_has_a_name(browser, ser
             assert float(chance) == pytest.approx(float(known["chance_level"]), abs=1e-3)
 
 
-def test_grey_cells_of_a_trajectory_are_explained(browser, tmp_path):
-    board = Board(tmp_path / "svcca", "svcca", ["low", "high"], 100)
-    facts = {"chance": [0.1, 0.1], "dims": np.array([3.0, 4.0])}
-    for epoch in range(4):
-        history = np.full((2, epoch), 0.7)
-        history[:, : max(0, epoch - 2)] = np.nan  # the memory of this monitor holds two
-        board.snapshot(epoch, np.eye(2), history, first=not epoch, epoch=epoch, **facts)
-    why = "grey: not compared (no longer in memory, left out by sampling, or constant)"
-    with serving(tmp_path) as server:
-        until(lambda: server.ask("svcca/tags"))
-        with tab(browser, server) as (_, frame):
-            assert chart(frame, "Trajectory").locator(".readout").text_content() == why
-            text = point_at(frame, "Trajectory", 3, 0, 4, 4)
-            assert text == f"high, epoch 3 × epoch 0: {why}"
-            assert said(point_at(frame, "Trajectory", 3, 2, 4, 4)) == pytest.approx(0.7)
-
-
 @pytest.mark.parametrize("width", [1000, 1920])
 def test_it_fits_the_window(browser, server, width):
     with tab(browser, server, width=width) as (_, frame):
         root = frame.locator("html")
         assert root.evaluate("e => e.scrollWidth <= e.clientWidth")
-
-
-def test_it_says_when_steps_are_missing_with_either_loader_and_behind_a_prefix(browser, logs):
-    options = ["--load_fast=false", "--path_prefix=/a/b", "--samples_per_plugin", "svcca=4"]
-    with serving(logs, *options) as server:
-        server.url = server.url.removesuffix("/a/b") + "/a/b"
-        until(
-            lambda: (
-                server.ask("svcca/tags").get("whole/svcca", {}).get("tags", {}).get("svcca/final")
-            )
-        )
-        with tab(browser, server, ONE) as (_, frame):
-            assert "3 steps are missing" in frame.locator(".note").first.inner_text()
-            run, query = Run(logs / "whole"), {"run": "whole/svcca", "tag": "svcca/layers"}
-            shown = list(decode(server.ask("svcca/frames", **query))[0])
-            past = trajectory(run, run.layers[-1]).sel(step=shown, other_step=shown)
-            numbers = []
-            for k in range(4):
-                text = point_at(frame, "Trajectory", 3, k, 4, 4)
-                assert f"epoch {shown[3]} × epoch {shown[k]}" in text
-                if "not compared" not in text:  # what was left out is unknown, and never another's
-                    assert said(text) == pytest.approx(float(past[3, k]), abs=1e-3)
-                    numbers.append(k)
-            assert len(numbers) >= 2
 
 
 def test_chance_levels_are_those_of_the_package(browser, server):
@@ -357,34 +258,3 @@ def test_chance_levels_are_those_of_the_package(browser, server):
         estimated = measure == "svcca" and 12 < min(p, q) <= 32
         tolerance = 1e-3 if estimated else 5e-5  # views show three digits
         assert value == pytest.approx(known, abs=tolerance), (measure, n, p, q)
-
-
-def test_a_reload_of_the_page_around_it_is_followed_at_once(browser, server):
-    with tab(browser, server, ONE) as (page, _):
-        with page.expect_request("**/plugin/svcca/tags", timeout=10000):
-            pass  # what it asks for by itself, every five seconds
-        with page.expect_request("**/plugin/svcca/tags", timeout=3000):
-            page.locator("button.reload-button").click()
-
-
-def test_new_epochs_appear_while_a_process_trains(browser, tmp_path):
-    command = [sys.executable, "-c", "from svcca_monitor.cli import app; app()", "run"]
-    sets = ["--set", "training.epochs=100", "--log-dir", str(tmp_path / "live")]
-    config = str(Path(__file__).parents[1] / "configs/digits.yaml")
-    training = subprocess.Popen([*command, config, *sets], stdout=subprocess.DEVNULL)
-    try:
-        with serving(tmp_path, "--reload_interval=1") as server:
-            until(lambda: "svcca/history" in str(server.ask("svcca/tags")), 120)
-            with tab(browser, server) as (page, frame):
-                slider = frame.get_by_label("Epoch", exact=True)
-                before = int(slider.get_attribute("max"))
-                deadline = 60
-                while int(slider.get_attribute("max")) < before + 2:
-                    page.wait_for_timeout(1000)
-                    deadline -= 1
-                    assert deadline, "no new epoch appeared"
-                assert frame.locator("output.time").inner_text().startswith("epoch ")
-                assert "training has not finished" in frame.locator(".note").first.inner_text()
-    finally:
-        training.kill()
-        training.wait()

@@ -11,6 +11,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 
 from . import summary
 from .events import EventWriter, last_step, replace_final
+from .parts import MANY, part
 
 
 @dataclass
@@ -56,14 +57,16 @@ class Board:
             epoch: Epochs completed; a viewer without it counts in steps.
             dims: Dimensions of each layer that chance depends on, which change as it trains.
         """
+        n, earlier = history.shape
         values = [summary.chart_layout()] if first else []
         if epoch is not None:
             values.append(self._tensor(summary.EPOCH_TAG, np.array([epoch]), chance))
         if dims is not None:
             values.append(self._tensor(summary.DIMS_TAG, np.array(dims), chance))
-        values.append(self._tensor(summary.LAYERS_TAG, pane, chance))
-        if history.shape[1]:
-            values.append(self._tensor(summary.HISTORY_TAG, history, chance))
+        values.append(self._matrix(summary.LAYERS_TAG, pane, chance, before=earlier * n * n))
+        if earlier:
+            before = n * (earlier * (earlier - 1) // 2)
+            values.append(self._matrix(summary.HISTORY_TAG, history, chance, before=before))
             previous = dict(zip(self.layers, history[:, -1].tolist(), strict=True))
             values += summary.scalars(summary.CONVERGENCE_PREFIX, previous)
         values.append(summary.pane_image(pane))
@@ -79,14 +82,14 @@ class Board:
                 (
                     step,
                     [
-                        self._tensor(summary.FINAL_TAG, pane, chance),
+                        self._matrix(summary.FINAL_TAG, pane, chance, before=k * pane.size),
                         *summary.scalars(
                             summary.FINAL_PREFIX,
                             dict(zip(self.layers, np.diagonal(pane).tolist(), strict=True)),
                         ),
                     ],
                 )
-                for step, pane in panes
+                for k, (step, pane) in enumerate(panes)
             ),
         )
 
@@ -94,8 +97,19 @@ class Board:
         """Last step that was published as it arrived; None if there is none."""
         return last_step(self.directory)
 
+    def _matrix(
+        self, tag: str, values: np.ndarray, chance: Sequence[float | None], *, before: int
+    ) -> Summary.Value:
+        """A matrix of a series, which has so many numbers before it."""
+        return self._tensor(part(tag, before), values, chance, pack=len(values) > MANY)
+
     def _tensor(
-        self, tag: str, values: np.ndarray, chance: Sequence[float | None]
+        self,
+        tag: str,
+        values: np.ndarray,
+        chance: Sequence[float | None],
+        *,
+        pack: bool = False,
     ) -> Summary.Value:
         return summary.tensor(
             tag,
@@ -104,4 +118,5 @@ class Board:
             layers=self.layers,
             chance=chance,
             n_samples=self.n_samples,
+            pack=pack,
         )

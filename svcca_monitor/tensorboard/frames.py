@@ -3,7 +3,7 @@
 The line says `{"steps": […], "shapes": [[rows, columns], …], "triangle": bool, "rest": n}` and ends
 in spaces and a newline, so that the numbers begin at a multiple of 4. They follow frame by frame,
 each row by row, little-endian. With `triangle`, every frame is symmetric, and of each row i there
-are the columns i, i + 1, … only.
+are the columns i, i + 1, … only. Of later frames there are at least `rest`, or none if it is 0.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def encode(steps: Sequence[int], frames: Sequence[np.ndarray], *, rest: int = 0)
     Args:
         steps: Their steps, ascending.
         frames: Matrices; a vector counts as one column.
-        rest: How many later frames are left out of this answer.
+        rest: How many later frames there are, at least.
 
     Raises:
         ValueError: If a frame has more than two dimensions, or is empty.

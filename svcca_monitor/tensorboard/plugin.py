@@ -4,11 +4,12 @@ Routes, below `data/plugin/svcca/` and by GET alone:
 
 `/tags`
     JSON `{run: {"tags": {tag: last step}, "times": {tag: when it was written, in seconds},
-    "measure": …, "layers": [name, …], "n_samples": n or null}}`. Tags are those of `summary.py`;
-    those of other writers are left out.
+    "measure": …, "layers": [name, …], "n_samples": n or null}}`. Tags are those of `summary.py`,
+    the parts of a long one (see `parts.py`) as one; those of other writers are left out.
 `/frames?run=…&tag=…[&since=…][&limit=…]`
     The frames of a tag in the format of `frames.py`: those of steps above `since` and, of these,
-    the first `limit`.
+    the first `limit`, but no more than one part of the tag has. While the answer says that there is
+    a rest, ask again, since its last step.
 `/index.js` and the other files of `static/`
     The page. Nothing else is served.
 
@@ -34,9 +35,11 @@ from werkzeug import wrappers
 
 from . import frames
 from .loader import PLUGIN_NAME, SAMPLES
+from .memory import give_back
+from .parts import gathered, unpacked
 
 STATIC = Path(__file__).parent / "static"
-VERSION = 1
+VERSIONS = (1, 2)
 _LARGEST_STEP = 2**63 - 1
 
 Wsgi = Callable[..., Iterable[bytes]]
@@ -104,12 +107,12 @@ class SvccaPlugin(TBPlugin):
         series = self._series(request)
         if run not in series:
             raise RequestError(404, f"No run {run!r} with SVCCA data. There are: {_list(series)}.")
-        if tag not in series[run]:
-            raise RequestError(
-                404, f"Run {run!r} has no tag {tag!r}. It has: {_list(series[run])}."
-            )
+        parts = gathered(series[run])
+        if tag not in parts:
+            raise RequestError(404, f"Run {run!r} has no tag {tag!r}. It has: {_list(parts)}.")
+        later = [part for part in parts[tag] if series[run][part].max_step > since]
         try:
-            body = self._encoded(request, run, tag, since, limit)
+            body = self._encoded(request, run, later, since, limit)
         except Exception as error:
             # Event files are of anybody: strings for numbers, shapes of terabytes, half a tensor.
             raise RequestError(
@@ -117,24 +120,39 @@ class SvccaPlugin(TBPlugin):
                 f"Tag {tag!r} of run {run!r} does not hold matrices of numbers "
                 f"({type(error).__name__}: {error}). Its event file is damaged or another's.",
             ) from error
+        finally:
+            give_back()
         return body, "application/octet-stream"
 
     def _encoded(
-        self, request: wrappers.Request, run: str, tag: str, since: int, limit: int
+        self, request: wrappers.Request, run: str, parts: list[str], since: int, limit: int
     ) -> bytes:
+        """The first frames after a step, of the parts of a tag that go beyond it."""
+        by_step: dict[int, np.ndarray] = {}
+        unread = list(parts)
+        while unread and not by_step:
+            by_step = self._read(request, run, unread.pop(0), since)
+        steps = sorted(by_step)[:limit]
+        matrices = [by_step.pop(step) for step in steps]
+        return frames.encode(steps, matrices, rest=len(by_step) + len(unread))
+
+    def _read(
+        self, request: wrappers.Request, run: str, part: str, since: int
+    ) -> dict[int, np.ndarray]:
+        """Matrices of one part, of steps above `since`."""
         data = self._provider.read_tensors(
             plugin_util.context(request.environ),
             experiment_id=plugin_util.experiment_id(request.environ),
             plugin_name=PLUGIN_NAME,
             downsample=self._samples,
-            run_tag_filter=RunTagFilter([run], [tag]),
+            run_tag_filter=RunTagFilter([run], [part]),
         )
         # Steps may come twice, or out of order, from a run that was taken up again.
-        by_step = {datum.step: datum for datum in data.get(run, {}).get(tag, [])}
-        later = sorted(step for step in by_step if step > since)
-        steps = later[:limit]
-        matrices = [np.asarray(by_step[step].numpy, dtype="<f4") for step in steps]
-        return frames.encode(steps, matrices, rest=len(later) - len(steps))
+        return {
+            datum.step: unpacked(datum.numpy)
+            for datum in data.get(run, {}).get(part, [])
+            if datum.step > since
+        }
 
     def _static(self, request: wrappers.Request) -> Answer:
         name = "/" + request.path.rpartition(f"/plugin/{PLUGIN_NAME}/")[2]
@@ -183,16 +201,17 @@ def _description(series: Mapping[str, Any]) -> dict[str, Any] | None:
     for tag, entry in series.items():
         try:
             read = json.loads(entry.plugin_content)
-            known = read["version"] == VERSION and _all_text(read["layers"])
+            known = read["version"] in VERSIONS and _all_text(read["layers"])
         except (ValueError, KeyError, TypeError, RecursionError):
             continue  # of another writer
         if known:
             content, tags[tag], times[tag] = read, entry.max_step, entry.max_wall_time
     if not tags:
         return None
+    parts = gathered(tags)
     return {
-        "tags": tags,
-        "times": times,
+        "tags": {tag: max(tags[part] for part in parts[tag]) for tag in parts},
+        "times": {tag: max(times[part] for part in parts[tag]) for tag in parts},
         "measure": str(content.get("measure", "")),
         "layers": content["layers"],
         # JSON of Python takes NaN and Infinity, that of browsers does not.

@@ -14,8 +14,10 @@ from tensorboard.plugins.custom_scalar import metadata as custom_scalar
 from tensorboard.plugins.image import metadata as image
 from tensorboard.plugins.scalar import metadata as scalar
 
+from .parts import packed
+
 PLUGIN_NAME = "svcca"
-CONTENT_VERSION = 1
+CONTENT_VERSION = 2  # 1 had float32 alone, each series under one tag
 LAYERS_TAG, HISTORY_TAG, FINAL_TAG = "svcca/layers", "svcca/history", "svcca/final"
 EPOCH_TAG, DIMS_TAG = "svcca/epoch", "svcca/dims"
 PANE_TAG = "svcca/pane"
@@ -46,8 +48,9 @@ def tensor(
     layers: Sequence[str],
     chance: Sequence[float | None],
     n_samples: int | None = None,
+    pack: bool = False,
 ) -> Summary.Value:
-    """Numbers for the tab, as float32.
+    """Numbers for the tab, as float32 or packed.
 
     Args:
         tag: Its name.
@@ -56,6 +59,7 @@ def tensor(
         layers: Names of the layers.
         chance: What each layer would score against an independent layer of its own size, if known.
         n_samples: Rows of the activations, on which chance depends.
+        pack: Whether they are similarities to be written in two bytes each, see `parts.py`.
     """
     known = [None if level is None or not np.isfinite(level) else level for level in chance]
     content = {
@@ -71,7 +75,8 @@ def tensor(
             plugin_name=PLUGIN_NAME, content=json.dumps(content).encode()
         ),
     )
-    return Summary.Value(tag=tag, metadata=metadata, tensor=_float_tensor(values))
+    numbers = _tensor(types_pb2.DT_INT16, packed(values)) if pack else _float_tensor(values)
+    return Summary.Value(tag=tag, metadata=metadata, tensor=numbers)
 
 
 def scalars(prefix: str, values: Mapping[str, float]) -> list[Summary.Value]:
@@ -145,9 +150,12 @@ def encode_pane(grid: np.ndarray) -> bytes:
 
 def _float_tensor(values: np.ndarray | np.float32) -> tensor_pb2.TensorProto:
     # asarray, for ascontiguousarray would make a rank-1 tensor of a scalar, which is not shown.
-    array = np.asarray(values, dtype="<f4")
+    return _tensor(types_pb2.DT_FLOAT, np.asarray(values, dtype="<f4"))
+
+
+def _tensor(kind: int, array: np.ndarray) -> tensor_pb2.TensorProto:
     return tensor_pb2.TensorProto(
-        dtype=types_pb2.DT_FLOAT,
+        dtype=kind,
         tensor_shape=_shape(*array.shape),
         tensor_content=array.tobytes(),
     )

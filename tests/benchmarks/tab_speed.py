@@ -122,9 +122,11 @@ def main():
                     f"{name}: script time of a frame p50 {p50:.1f} ms, p95 {p95:.1f} ms; "
                     f"{1e3 / np.mean(gaps):.0f} frames a second"
                 )
-            for name, (peak, now) in memory(server.process).items():
+            found = memory(server.process)
+            for name, (peak, now) in found.items():
                 start = before.get(name, (0, 0))[1]
                 print(f"{name}: {now:.0f} MB, at most {peak:.0f} MB; {start:.0f} MB before the tab")
+            print(f"together at most {sum(peak for peak, _ in found.values()):.0f} MB")
 
 
 if __name__ == "__main__":

@@ -89,9 +89,14 @@ export class App {
     if (last === undefined || (last === had && (tag !== "final" || time === view.finalTime))) return;
     // The comparison with the end is written anew when training goes on; a run may start again.
     const replace = tag === "final" || last < had;
-    const buffer = await this.source.frames(run.name, `svcca/${tag}`, replace ? -1 : had);
-    run.add(tag, decodeFrames(buffer).frames, replace);
+    run.add(tag, await this.frames(run.name, `svcca/${tag}`, replace ? -1 : had), replace);
     if (tag === "final") view.finalTime = time;
+  }
+
+  /** Frames later than a step, asked for until there is no rest. */
+  async frames(run, tag, since) {
+    const { frames, rest } = decodeFrames(await this.source.frames(run, tag, since));
+    return rest && frames.length ? frames.concat(await this.frames(run, tag, frames.at(-1).step)) : frames;
   }
 
   viewOf(name) {
