@@ -1,9 +1,14 @@
 """The tab in a page of TensorBoard: its frame, its charts and what they say."""
 
 import re
+import threading
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 from browser import page_of
+
+from svcca_monitor.report import STATIC
 
 
 @contextmanager
@@ -44,3 +49,19 @@ def saved(page, frame, title, kind):
     with page.expect_download() as download:
         chart(frame, title).get_by_role("button", name=f"as {kind}").click()
     return download.value.path().read_bytes()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """Writes no log."""
+
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def static_files():
+    """URL of the view's modules, without a TensorBoard; it shows the list of the folder."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=STATIC)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()

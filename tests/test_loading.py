@@ -1,15 +1,12 @@
 """How the view loads runs, with a source that answers when, and as, the test says."""
 
 import base64
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from browser import chromium, needs_chromium, page_of
+from tab_page import static_files
 
-from svcca_monitor.report import STATIC
 from svcca_monitor.tensorboard import frames
 
 pytestmark = needs_chromium
@@ -40,18 +37,10 @@ START = """async (frames) => {
 }"""
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture(scope="module")
 def url():
-    """The static files, without a TensorBoard."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=STATIC)) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"  # the list of the folder
-        server.shutdown()
+    with static_files() as url:
+        yield url
 
 
 @pytest.fixture
@@ -146,3 +135,13 @@ def test_at_the_end_the_view_follows_what_is_still_to_come(page):
     assert page.evaluate("app.state.epoch") is None  # wherever the end will be
     slider = page.get_by_label("Epoch", exact=True)
     assert slider.get_attribute("aria-valuetext") == "epoch 1 of 1"
+
+
+def test_epochs_are_read_aloud_one_by_one_but_not_while_they_play(page):
+    time = page.locator("output.time")
+    page.evaluate("app.draw()")
+    page.wait_for_timeout(100)
+    assert time.get_attribute("aria-live") == "polite"
+    page.evaluate("app.playing = true; app.draw()")
+    page.wait_for_timeout(100)
+    assert time.get_attribute("aria-live") == "off"

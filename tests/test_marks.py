@@ -218,3 +218,21 @@ def test_an_epoch_beyond_the_run_is_named_as_the_one_that_is_shown(page):
     page.get_by_label("Epoch compared with").fill("99")
     page.keyboard.press("Enter")
     figure_of(page, "Convergence to epoch 2").wait_for()
+
+
+def test_charts_of_two_runs_stand_side_by_side_whatever_is_said_above_them(page):
+    page.locator("main .note").first.evaluate("e => { e.textContent = 'word '.repeat(90); }")
+    for title in ("Pane", "Curves", "Convergence", "Trajectory"):
+        figures = page.locator(f"figure.chart:not(.small):has(h3:has-text('{title}'))")
+        first, second = (figures.nth(k).bounding_box() for k in range(2))
+        assert first["y"] == second["y"]
+        assert first["x"] + first["width"] < second["x"]
+
+
+def test_runs_that_do_not_fit_beside_each_other_stand_below_each_other(page):
+    page.set_viewport_size({"width": 800, "height": 900})
+    page.wait_for_timeout(200)
+    first, second = (page.locator("main .run").nth(k).bounding_box() for k in range(2))
+    assert first["y"] + first["height"] <= second["y"]
+    assert page.locator("table").first.is_visible()  # with the long name in it
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

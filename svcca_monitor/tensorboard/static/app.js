@@ -266,7 +266,6 @@ export class App {
     if (elements.some((each, k) => this.main.children[k] !== each) || this.main.children.length !== elements.length) {
       this.main.replaceChildren(...elements);
     }
-    this.main.style.setProperty("--runs", String(Math.max(1, views.length)));
     const trouble = this.failed && `The data could not be read: ${this.failed}`;
     this.message.textContent = trouble || (views.length ? "" : this.empty());
     this.message.hidden = !this.message.textContent;

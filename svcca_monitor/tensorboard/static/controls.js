@@ -88,6 +88,8 @@ export class Controls {
     this.slider.max = Math.max(0, epochs.length - 1);
     this.slider.value = index;
     const text = epochs.length ? `epoch ${epochText(epochs[index])} of ${epochText(epochs.at(-1))}` : "";
+    // An output is read aloud when it changes: of sixty epochs a second nothing would be heard.
+    this.time.setAttribute("aria-live", playing ? "off" : "polite");
     if (this.time.textContent !== text) this.time.textContent = text;
     this.slider.setAttribute("aria-valuetext", text);
   }

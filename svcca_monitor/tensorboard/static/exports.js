@@ -12,11 +12,18 @@ export function download(name, type, content) {
 /** RFC 4180, nan as an empty field; a spreadsheet must not take a name for a formula. */
 export function toCsv(rows) {
   const field = (value) => {
-    if (typeof value === "number") return Number.isFinite(value) ? String(value) : "";
+    if (typeof value === "number") return Number.isFinite(value) ? shortest(value) : "";
     const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   return rows.map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
+}
+
+/** The fewest digits that mean the same number in single precision, which is how it came. */
+function shortest(value) {
+  let digits = 1;
+  while (Math.fround(value.toPrecision(digits)) !== Math.fround(value)) digits++;
+  return String(Number(value.toPrecision(digits)));
 }
 
 export function toPng(chart) {

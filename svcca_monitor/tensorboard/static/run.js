@@ -14,8 +14,10 @@ export class Run {
     this.describe(description);
   }
 
-  describe({ layers, measure, n_samples }) {
-    Object.assign(this, { layers, measure, samples: n_samples });
+  describe({ layers, measure, n_samples, tags }) {
+    // What is still on its way is known to be there.
+    const ended = tags["svcca/final"] >= tags["svcca/layers"];
+    Object.assign(this, { layers, measure, ended, samples: n_samples });
   }
 
   /** Add frames of a tag, or replace them all. */
@@ -26,7 +28,7 @@ export class Run {
     this.byStep = Object.fromEntries(
       TAGS.map((name) => [name, new Map(this.frames[name].map((frame) => [frame.step, frame]))]),
     );
-    this.epochs = this.steps.map((step) => this.byStep.epoch.get(step)?.at(0, 0) ?? step);
+    this.epochs = epochsOf(this.steps, this.frames.epoch);
     this.levels = new Map();
   }
 
@@ -58,11 +60,11 @@ export class Run {
     return chanceLevel(this.measure, this.samples, here.at(i, 0), there.at(j, 0));
   }
 
-  /** A pane: `{frame, step, other, value(i, j), chance(i, j)}`; null while it is not there. */
+  /** A pane: `{step, other, value(i, j), raw(i, j), chance(i, j)}`; nan where sampling left it out. */
   pane(index, mode, adjusted) {
     const step = this.steps[index];
-    const frame = this.byStep?.[mode === "end" ? "final" : "layers"].get(step);
-    if (!frame) return null;
+    const frame = this.byStep[mode === "end" ? "final" : "layers"].get(step);
+    const raw = frame ? (i, j) => frame.at(i, j) : () => NaN;
     const other = mode === "end" ? this.steps.at(-1) : step;
     const dims = [step, other].map((s) => this.byStep.dims.get(s));
     const known = dims.every(Boolean);
@@ -70,10 +72,8 @@ export class Run {
       known
         ? chanceLevel(this.measure, this.samples, dims[0].at(i, 0), dims[1].at(j, 0))
         : NaN;
-    const value = adjusted
-      ? this.adjuster(step, other, (i, j) => frame.at(i, j), dims)
-      : (i, j) => frame.at(i, j);
-    return { frame, step, other, value, chance, raw: (i, j) => frame.at(i, j) };
+    const value = adjusted ? this.adjuster(step, other, raw, dims) : raw;
+    return { step, other, value, chance, raw };
   }
 
   /** Layer i at snapshot k against itself at a reference: {value, other: the step compared with}. */
@@ -181,6 +181,19 @@ export class Run {
     }
     return table;
   }
+}
+
+/** Epochs of steps; of those that sampling left out, in proportion between their neighbours. */
+function epochsOf(steps, frames) {
+  let next = 0;
+  return steps.map((step) => {
+    while (next < frames.length && frames[next].step < step) next++;
+    const [before, after] = [frames[next - 1], frames[next]];
+    if (after?.step === step) return after.at(0, 0);
+    const [s, e] = before ? [before.step, before.at(0, 0)] : [0, 0];
+    const rate = after ? (after.at(0, 0) - e) / (after.step - s) : e / s;
+    return e + (step - s) * (Number.isFinite(rate) ? rate : 1);
+  });
 }
 
 /** The distinct ones of n values, and where among them each is. */

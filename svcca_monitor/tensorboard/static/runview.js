@@ -56,8 +56,8 @@ export class RunView {
       make("h3", {}, "Panes over training"),
       make("div", { className: "multiples", role: "group", "aria-label": "Panes over training" },
         ...this.multiples.map((chart) => chart.element)),
-      make("div", { className: "charts" },
-        ...[this.pane, this.curves, this.heat, this.past].map((chart) => chart.element)),
+      make("div", { className: "room" }, make("div", { className: "charts" },
+        ...[this.pane, this.curves, this.heat, this.past].map((chart) => chart.element))),
       this.details,
     );
     this.listen();
@@ -136,7 +136,6 @@ export class RunView {
       return chart.data.pane;
     }
     const pane = run.pane(index, this.mode, state.adjusted);
-    if (!pane) return null;
     chart.show(
       {
         pane,
@@ -179,7 +178,8 @@ export class RunView {
         names: run.layers,
         epochs: run.epochs,
         values,
-        settled: state.reference === "final" ? this.settled.map((each) => each.epoch) : [],
+        // Against the latest snapshot, every layer would have settled just now.
+        settled: state.reference === "final" && run.finished ? this.settled.map((each) => each.epoch) : [],
         pinned: pins.map((pin) => ({
           name: `${pin.row} × ${pin.column}`,
           colour: pin.colour,
@@ -219,8 +219,8 @@ export class RunView {
     const { run, state } = this;
     return run.steps.map((_, k) => {
       const pane = run.pane(k, this.mode, false);
-      const raw = pane ? pane.raw(i, j) : NaN;
-      return state.adjusted ? rescaled(raw, pane?.chance(i, j)) : raw;
+      const raw = pane.raw(i, j);
+      return state.adjusted ? rescaled(raw, pane.chance(i, j)) : raw;
     });
   }
 
@@ -241,7 +241,8 @@ export class RunView {
           "Start it with --samples_per_plugin svcca=5000 to see all of them",
       );
     }
-    if (!run.finished) {
+    if (!run.finished && run.ended) notes.push("the comparison with the end is on its way");
+    else if (!run.finished) {
       notes.push(
         "training has not finished: panes are of layers now × layers now, curves end at the latest snapshot",
       );
