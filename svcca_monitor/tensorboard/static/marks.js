@@ -69,6 +69,6 @@ function valueText({ run, state }, shown, { value, chance }) {
 }
 
 function settledText({ run, settled }, i) {
-  const { epoch } = settled[i];
-  return Number.isFinite(epoch) && run.finished ? ` · settled at epoch ${epochText(epoch)}` : "";
+  const epoch = run.finished ? settled[i].epoch : NaN;
+  return Number.isFinite(epoch) ? ` · settled at epoch ${epochText(epoch)}` : "";
 }

@@ -163,7 +163,8 @@ export class RunView {
     if (key !== this.prepared) {
       this.prepared = key;
       const values = run.curves(state.reference, state.adjusted);
-      this.settled = run.settled();
+      // Levels of chance take long, and what has settled is not known before the end is.
+      this.settled = run.ended && !run.finished ? null : run.settled();
       const common = { rows: run.layers, scale: this.scale, rowTitle: "layers" };
       this.heatData = {
         ...common,
@@ -179,7 +180,7 @@ export class RunView {
         epochs: run.epochs,
         values,
         // Against the latest snapshot, every layer would have settled just now.
-        settled: state.reference === "final" && run.finished ? this.settled.map((each) => each.epoch) : [],
+        settled: state.reference === "final" && run.finished ? this.settled.map(({ epoch }) => epoch) : [],
         pinned: pins.map((pin) => ({
           name: `${pin.row} × ${pin.column}`,
           colour: pin.colour,
@@ -191,7 +192,8 @@ export class RunView {
       this.dots = this.curveData.settled
         .map((epoch, row) => [row, run.epochs.indexOf(epoch)])
         .filter(([, column]) => column >= 0);
-      this.details.replaceChildren(this.details.firstChild, settledTable(run, this.settled));
+      const table = this.settled ? [settledTable(run, this.settled)] : [];
+      this.details.replaceChildren(this.details.firstChild, ...table);
     }
     const { layer } = this;
     if (this.pastData?.key === `${key} ${layer}`) return;
