@@ -75,3 +75,16 @@ def test_users_may_still_choose_how_many_steps_are_kept():
         flags = SimpleNamespace(samples_per_plugin=dict(given))
         SvccaLoader().fix_flags(flags)
         assert flags.samples_per_plugin == {"svcca": kept}
+
+
+def test_memory_is_given_back_where_the_c_library_keeps_it(monkeypatch):
+    from svcca_monitor.tensorboard.memory import give_back
+
+    asked = []
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(malloc_trim=asked.append))
+    give_back()
+    assert asked == [0]
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace())  # as on a Mac
+    give_back()
+    monkeypatch.setattr("ctypes.CDLL", lambda name: name.decode())  # None is no library of Windows
+    give_back()

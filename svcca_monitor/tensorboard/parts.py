@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-PART = 2**21
+PART = 2**20
 MANY = 64
 _UNIT = 2**15 - 1
 _UNKNOWN = -(2**15)

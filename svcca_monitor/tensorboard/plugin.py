@@ -99,6 +99,7 @@ class SvccaPlugin(TBPlugin):
             for run, series in self._series(request).items()
             if (described := _description(series))
         }
+        give_back()  # the view asks for this first: TensorBoard has read files since it did last
         return json.dumps(runs).encode(), "application/json"
 
     def _frames(self, request: wrappers.Request) -> Answer:

@@ -95,16 +95,21 @@ export class Controls {
   }
 
   listRuns(runs, chosen) {
-    const key = JSON.stringify([runs, [...chosen]]);
-    if (key === this.runKey) return;
-    this.runKey = key;
-    this.runs.replaceChildren(
-      ...runs.map((name) => {
-        const box = make("input", { type: "checkbox", checked: chosen.has(name) });
-        box.addEventListener("change", () => this.app.choose(name, box.checked));
-        return make("label", { className: "chip" }, box, ` ${name || "run"}`);
-      }),
-    );
+    const key = JSON.stringify(runs);
+    if (key !== this.runKey) {
+      this.runKey = key;
+      const held = runs.find((name) => this.boxes?.get(name) === document.activeElement);
+      this.boxes = new Map(runs.map((name) => [name, make("input", { type: "checkbox" })]));
+      this.runs.replaceChildren(
+        ...runs.map((name) => {
+          const box = this.boxes.get(name);
+          box.addEventListener("change", () => this.app.choose(name, box.checked));
+          return make("label", { className: "chip" }, box, ` ${name || "run"}`);
+        }),
+      );
+      this.boxes.get(held)?.focus();
+    }
+    for (const [name, box] of this.boxes) box.checked = chosen.has(name);
   }
 
   listLayers(layers, layer) {
@@ -120,6 +125,7 @@ export class Controls {
     const key = JSON.stringify(pins);
     if (key === this.pinKey) return;
     this.pinKey = key;
+    const held = [...this.pins.children].indexOf(document.activeElement);
     this.pins.replaceChildren(
       ...pins.map((pin, k) => {
         const name = `${pin.row} × ${pin.column}`;
@@ -130,5 +136,7 @@ export class Controls {
         return button;
       }),
     );
+    // Where the last one was taken away by keyboard, the focus goes on to what is next to it.
+    if (held >= 0) (this.pins.children[Math.min(held, pins.length - 1)] ?? this.play).focus();
   }
 }

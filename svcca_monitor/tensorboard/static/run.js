@@ -147,7 +147,7 @@ export class Run {
         if (k) area += ((value + curve[k - 1]) / 2) * (this.epochs[k] - this.epochs[k - 1]);
       });
       return {
-        epoch: Number.isFinite(curve[last]) && below < last ? this.epochs[below + 1] : NaN,
+        epoch: below < last ? this.epochs[below + 1] : NaN,
         area: span > 0 ? area / span : NaN,
         chance: this.chance(i, this.steps[last], i, this.steps[last]),
       };
