@@ -14,8 +14,9 @@ export function settledTable(run, settled) {
     );
     return row;
   });
+  const end = run.finished ? "the end" : "the latest snapshot";
   const caption =
-    `area: mean similarity to the ${run.finished ? "end" : "latest snapshot"} over training${run.levelled ? ", with chance as zero" : ""}; ` +
+    `area: mean similarity to ${end} over training${run.levelled ? ", with chance as zero" : ""}; ` +
     `settled: epoch from which it stays at ${CONVERGED} or above; ` +
     "chance: what unrelated layers of that size would score";
   return make(
