@@ -12,6 +12,7 @@ from svcca_monitor.tensorboard.board import Board
 
 LAYERS, EPOCHS = [f"layer_{i}" for i in range(parts.MANY + 2)], 30
 UNIT = 0.5 / (2**15 - 1) + 1e-9  # what is written is at most half a unit away
+MANY_STEPS = 130  # TensorBoard keeps 10 or 100 of a plugin that does not ask for more
 SERIES = ("svcca/layers", "svcca/history", "svcca/final")
 
 
@@ -87,11 +88,17 @@ def server(request, series, tmp_path_factory):
             dims = np.full(len(LAYERS), 10.0)
             board.snapshot(step, pane, past, first=not step, epoch=step, dims=dims, **facts)
         board.final(series["svcca/final"].items(), **facts)
+    many = Board(folder / "many", "svcca", ["a", "b"], 200)
+    for step in range(MANY_STEPS):
+        past = np.ones((2, step))
+        many.snapshot(step, np.eye(2), past, chance=[0.2] * 2, first=not step)
     with serving(folder, f"--load_fast={request.param}") as server:
 
         def loaded():
-            tags = server.ask("svcca/tags").get("svcca", {}).get("tags", {})
-            return tags.get("svcca/final") == EPOCHS - 1
+            found = server.ask("svcca/tags")
+            last = [found.get(run, {}).get("tags", {}) for run in ("svcca", "many")]
+            ends = last[0].get("svcca/final"), last[1].get("svcca/history")
+            return ends == (EPOCHS - 1, MANY_STEPS - 1)
 
         until(loaded)
         yield server
@@ -116,6 +123,12 @@ def test_the_parts_of_a_series_are_asked_for_one_after_another(server, series):
             np.testing.assert_allclose(found[step], matrix, rtol=0, atol=UNIT + 1e-7)
 
 
+def test_every_step_of_a_long_run_is_there(server):
+    for tag, first in (("svcca/layers", 0), ("svcca/history", 1)):
+        frames, _ = decode(server.ask("svcca/frames", run="many", tag=tag))
+        assert list(frames) == list(range(first, MANY_STEPS))
+
+
 def test_a_limit_holds_within_a_part_and_parts_have_no_name_of_their_own(server):
     query = {"run": "svcca", "tag": "svcca/layers"}
     frames, head = decode(server.ask("svcca/frames", **query, since=1, limit=2))
@@ -130,10 +143,13 @@ def test_a_limit_holds_within_a_part_and_parts_have_no_name_of_their_own(server)
     )
 
 
+LINK = "&p.svcca.reference=3&p.svcca.runs=%5B%22svcca%22%5D"
+
+
 @needs_chromium
 def test_the_numbers_under_the_cursor_are_those_of_every_part(server, series):
     n = len(LAYERS)
-    with chromium() as browser, tab(browser, server, "&p.svcca.reference=3") as (_, frame):
+    with chromium() as browser, tab(browser, server, LINK) as (_, frame):
         for k, i in ((0, 0), (1, n - 1), (17, 8), (EPOCHS - 1, 40)):
             early, late = sorted((k, 3))
             expected = series["svcca/history"][late][i, early] if k != 3 else 1
