@@ -65,7 +65,7 @@ def test_names_are_shown_and_never_run(browser, tmp_path):
     rng = np.random.default_rng(0)
     probe = ProbeSet(rng.normal(size=(50, 3)))
     infos = [LayerInfo(name, "Dense", i, (None, 4), "mean") for i, name in enumerate((EVIL, "b"))]
-    run = Run.create(tmp_path / "a<b>&c", infos, probe, measure="svcca", model=EVIL)
+    run = Run.create(tmp_path / "a<b>&lt;c", infos, probe, measure="svcca", model=EVIL)
     for step in range(3):
         layers = {i.name: Subspace.from_activations(rng.normal(size=(50, 4))) for i in infos}
         run.write_snapshot(step, layers, epoch=step)
@@ -79,8 +79,8 @@ def test_names_are_shown_and_never_run(browser, tmp_path):
             chart(page, "Pane").locator(".readout").text_content().startswith(f"{EVIL} × {EVIL}: ")
         )
         assert EVIL in page.locator("table").inner_text()
-        assert page.locator("h2").first.inner_text() == "a<b>&c"
-        assert page.title() == "SVCCA: a<b>&c"
+        assert page.locator("h2").first.inner_text() == "a<b>&lt;c"
+        assert page.title() == "SVCCA: a<b>&lt;c"
         assert page.locator("img").count() == 0
 
 
