@@ -60,6 +60,19 @@ def test_the_panes_of_a_report_are_those_of_the_run(trained):
         np.testing.assert_allclose(history[:, column], own, atol=1e-6)
 
 
+def test_a_layer_that_a_snapshot_lacks_is_unknown_there(tmp_path):
+    rng = np.random.default_rng(0)
+    infos = [LayerInfo(name, "Dense", i, (None, 4), "mean") for i, name in enumerate("ab")]
+    run = Run.create(tmp_path / "run", infos, ProbeSet(rng.normal(size=(50, 3))), measure="svcca")
+    for step in range(4):
+        names = "a" if step == 1 else "ab"
+        layers = {name: Subspace.from_activations(rng.normal(size=(50, 4))) for name in names}
+        run.write_snapshot(step, layers, epoch=step)
+    history = _series(run, run.steps, "svcca", {})["svcca/history"]
+    np.testing.assert_array_equal(np.isnan(history[3]), [[False] * 3, [False, True, False]])
+    np.testing.assert_array_equal(np.isnan(history[1]), [[False], [True]])
+
+
 @needs_chromium
 def test_names_are_shown_and_never_run(browser, tmp_path):
     rng = np.random.default_rng(0)
