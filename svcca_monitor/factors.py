@@ -186,7 +186,7 @@ def _by_covariance(x: Array, eps: float, rtol: float | None, denoised: bool) -> 
 
     def basis(k: int) -> Array:
         u = centred @ (vectors[:, :k] / spectrum[:k])
-        good = np.count_nonzero(spectrum[:k] >= GRAM_REACH * spectrum[0])
+        good = np.count_nonzero(spectrum[:k] >= GRAM_REACH * spectrum[:1])
         if good < k:
             small, large = u[:, good:], u[:, :good]
             u[:, good:] = orthonormalised(small - large @ (large.conj().T @ small))
