@@ -146,6 +146,18 @@ def test_a_limit_holds_within_a_part_and_parts_have_no_name_of_their_own(server)
 LINK = "&p.svcca.reference=3&p.svcca.runs=%5B%22svcca%22%5D"
 
 
+def known_at(*place):
+    """What is said of a cell once it is known: the parts of a long run come one after another."""
+    texts = []
+
+    def known():
+        texts.append(point_at(*place))
+        return "unknown" not in texts[-1]
+
+    until(known)
+    return texts[-1]
+
+
 @needs_chromium
 def test_the_numbers_under_the_cursor_are_those_of_every_part(server, series):
     n = len(LAYERS)
@@ -153,11 +165,11 @@ def test_the_numbers_under_the_cursor_are_those_of_every_part(server, series):
         for k, i in ((0, 0), (1, n - 1), (17, 8), (EPOCHS - 1, 40)):
             early, late = sorted((k, 3))
             expected = series["svcca/history"][late][i, early] if k != 3 else 1
-            text = point_at(frame, "Convergence", i, k, n, EPOCHS)
+            text = known_at(frame, "Convergence", i, k, n, EPOCHS)
             assert said(text) == pytest.approx(float(expected), abs=6e-4)
         frame.get_by_label("Epoch", exact=True).press("Home")
         for step in (0, 1, 2):
-            text = point_at(frame, "Pane", 3, 50, n, n)
+            text = known_at(frame, "Pane", 3, 50, n, n)
             expected = series["svcca/final"][step][3, 50]
             assert said(text) == pytest.approx(float(expected), abs=6e-4)
             frame.locator("html").press(".")
