@@ -45,7 +45,7 @@ def page_of(browser, url, *, width=1400, height=1000, **options):
         viewport={"width": width, "height": height}, accept_downloads=True, **options
     )
     page = context.new_page()
-    page.set_default_timeout(15000)
+    page.set_default_timeout(30000)
     page.complaints = []
     page.on(
         "console",
