@@ -19,15 +19,15 @@ SINGLE_SUM = 128
 PART, OPERATIONS = 16, 10.0
 
 
-def factorise(blocks: Array, dtype: np.dtype[Any] | None = None) -> tuple[Array, Array, Array]:
+def factorise(blocks: Array, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]:
     """Thin SVD of stacked blocks: left vectors, singular values, right vectors as columns.
 
     Args:
         blocks: Shape (F, m, n).
-        dtype: Of the left vectors, which are the largest; that of the blocks if left out.
+        dtype: Of the left vectors, which are what takes the memory.
     """
     k = min(blocks.shape[1:])
-    basis = np.empty((*blocks.shape[:2], k), dtype or blocks.dtype)
+    basis = np.empty((*blocks.shape[:2], k), dtype)
 
     def work(at: slice) -> tuple[Array, Array]:
         basis[at], values, loadings = _factorise(blocks[at])
