@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from mmap import mmap
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .eigensystem import Eigensystem, eigensystem
+from .lapack import blas
 from .rounding import (
     EPS64,
     SINGLE,
@@ -73,7 +77,7 @@ class Gram:
     """``XXᴴ`` of centred features; that of more features is the sum.
 
     Attributes:
-        matrix: Shape (n_samples, n_samples), double precision.
+        matrix: Shape (n_samples, n_samples), double precision; the upper triangle counts.
         mean: Of each feature, shape (n_features,).
         squares: Of the norm of each centred feature, shape (n_features,).
         eps: Rounding unit of what was stored.
@@ -87,13 +91,17 @@ class Gram:
     @classmethod
     def of(cls, x: Array, eps: float) -> Gram:
         """Of checked activations, some columns at a time."""
-        matrix = np.zeros((len(x), len(x)), np.complex128 if x.dtype.kind == "c" else np.float64)
+        dtype = np.dtype(np.complex128 if x.dtype.kind == "c" else np.float64)
+        # From the system, which has it back at once: an allocator may keep what is freed.
+        room = mmap(-1, len(x) ** 2 * dtype.itemsize)
+        matrix = np.frombuffer(room, dtype).reshape(len(x), len(x))
         means, squares = [], []
         for block in blocks(x):
             part, mean = centre(block)
-            matrix += part @ part.conj().T
+            _add_product(matrix, part)
             means.append(mean)
             squares.append(np.einsum("ij,ij->j", part, part.conj()).real)
+            del part  # not beside the next one
         return cls(matrix, np.concatenate(means), np.concatenate(squares), eps)
 
     def __add__(self, other: Gram) -> Gram:
@@ -112,6 +120,17 @@ class Gram:
     def stored(self) -> Array:
         """Norms of the features, means included."""
         return np.sqrt(self.squares + len(self.matrix) * np.abs(self.mean) ** 2)
+
+
+def _add_product(matrix: Array, x: Array) -> None:
+    """Add XXᴴ to the upper triangle, at least, of a Gram matrix."""
+    if x.dtype.kind == "c":
+        matrix += x @ x.conj().T
+        return
+    # In place: the product would be as large again. Fortran takes rows for columns.
+    n, p = x.shape
+    how = (b"T", n, p, 1.0, x, p) if x.flags.c_contiguous else (b"N", n, p, 1.0, x, n)
+    blas("dsyrk", b"L", *how, 1.0, matrix, n)
 
 
 def by_svd(x: Array, *, eps: float, rtol: float | None = None, denoised: bool = True) -> Factors:
@@ -175,17 +194,19 @@ def in_equal_scale(x: Array, *, eps: float, found: int) -> Factors | None:
 
 def _by_covariance(x: Array, eps: float, rtol: float | None, denoised: bool) -> Factors:
     centred, mean = centre(x)
-    gram = centred.conj().T @ centred
+    gram = np.zeros((x.shape[1], x.shape[1]), centred.dtype)
+    _add_product(gram, centred.conj().T)
     squares = gram.diagonal().real
     alive = squares > 0
     if not alive.all() and alive.any():
         centred, gram = centred[:, alive], gram[np.ix_(alive, alive)]
     stored = np.sqrt(squares + len(x) * np.abs(mean) ** 2)
     noise = noise_of_columns(stored, len(x), eps)
-    spectrum, vectors, complete = eigen(gram, noise, rtol, denoised=denoised)
+    spectrum, system, complete = eigen(gram, noise, rtol, denoised=denoised)
+    leading = lru_cache(maxsize=1)(lambda k: system.vectors(0, k))
 
     def basis(k: int) -> Array:
-        u = centred @ (vectors[:, :k] / spectrum[:k])
+        u = centred @ (leading(k) / spectrum[:k])
         good = np.count_nonzero(spectrum[:k] >= GRAM_REACH * spectrum[:1])
         if good < k:
             small, large = u[:, good:], u[:, :good]
@@ -193,8 +214,9 @@ def _by_covariance(x: Array, eps: float, rtol: float | None, denoised: bool) -> 
         return u
 
     def loadings(k: int) -> Array:
+        vectors = leading(k)
         full = np.zeros((len(mean), k), vectors.dtype)
-        full[alive if len(vectors) < len(mean) else slice(None)] = vectors[:, :k]
+        full[alive if len(vectors) < len(mean) else slice(None)] = vectors
         return full
 
     return Factors(spectrum, mean, basis, loadings, complete)
@@ -202,20 +224,21 @@ def _by_covariance(x: Array, eps: float, rtol: float | None, denoised: bool) -> 
 
 def _by_kernel(x: Array, eps: float, rtol: float | None, denoised: bool) -> Factors:
     gram = Gram.of(x, eps)
-    spectrum, vectors, complete = eigen(gram.matrix, gram.noise(), rtol, denoised=denoised)
+    noise, mean = gram.noise(), gram.mean
+    spectrum, system, complete = eigen(gram.matrix, noise, rtol, denoised=denoised, few=True)
+
+    def basis(k: int) -> Array:
+        return system.vectors(0, k)
+
+    def rest(k: int) -> Array:
+        return system.vectors(k, len(x))
 
     def loadings(k: int) -> Array:
-        scaled = vectors[:, :k] / spectrum[:k]
+        scaled = basis(k) / spectrum[:k]
         parts = [centre(block)[0].conj().T @ scaled for block in blocks(x)]
         return np.concatenate(parts)
 
-    def basis(k: int) -> Array:
-        return vectors[:, :k].copy()
-
-    def rest(k: int) -> Array:
-        return vectors[:, k:].copy()
-
-    return Factors(spectrum, gram.mean, basis, loadings, complete, GRAM_REACH, rest)
+    return Factors(spectrum, mean, basis, loadings, complete, GRAM_REACH, rest)
 
 
 def _floor(values: Array, noise: float, denoised: bool) -> float:
@@ -224,17 +247,25 @@ def _floor(values: Array, noise: float, denoised: bool) -> float:
 
 
 def eigen(
-    gram: Array, noise: float, rtol: float | None = None, *, denoised: bool = True
-) -> tuple[Array, Array, bool]:
-    """Singular values, vectors, and whether no value above the noise is missing."""
-    eigenvalues, vectors = np.linalg.eigh(gram)
-    values = np.sqrt(np.maximum(eigenvalues[::-1], 0.0))
+    gram: Array,
+    noise: float,
+    rtol: float | None = None,
+    *,
+    denoised: bool = True,
+    few: bool = False,
+) -> tuple[Array, Eigensystem, bool]:
+    """Singular values, what gives their vectors, and whether no value above the noise is missing.
+
+    Of the matrix the upper triangle counts. It is overwritten. `few` is that of `eigensystem`.
+    """
+    system = eigensystem(gram, few=few)
+    values = np.sqrt(np.maximum(system.values, 0.0))
     lost = GRAM_NOISE * float(values[0])
     floor = _floor(values, noise, denoised) if rtol is None else rtol * float(values[0])
     spectrum = values[values > max(floor, lost)]
     # What is that small counts for nothing where directions count by their variance.
     complete = not denoised or lost <= floor or len(spectrum) == len(values)
-    return spectrum, vectors[:, ::-1], bool(complete)
+    return spectrum, system, bool(complete)
 
 
 def orthonormalised(u: Array) -> Array:

@@ -96,7 +96,8 @@ class GramMatrices:
 
     def matrix(self, name: str) -> Array:
         """XXᴴ of the centred features of a layer so far, shape (n_samples, n_samples)."""
-        return self._gram(name).matrix.copy()
+        upper = self._gram(name).matrix
+        return np.triu(upper) + np.triu(upper, 1).conj().T
 
     def subspace(
         self,
@@ -126,12 +127,12 @@ class GramMatrices:
         """
         gram = self._gram(name)
         noise = max(gram.noise(), SMALLEST)
-        spectrum, vectors, _ = eigen(gram.matrix, noise, denoised=denoised)
+        spectrum, system, _ = eigen(gram.matrix.copy(), noise, denoised=denoised)
         n, p = len(gram.matrix), len(gram.mean)
         if 0 < len(spectrum) < min(n - 1, p):
             self._warn_of_lost(name, gram, GRAM_NOISE * float(spectrum[0]))
         whole = Subspace(
-            basis=vectors[:, : len(spectrum)].copy(),
+            basis=system.vectors(0, len(spectrum)),
             singular_values=spectrum,
             loadings=np.empty((p, 0)),
             mean=gram.mean,

@@ -24,7 +24,7 @@ BFLOAT16_EPS = 2.0**-7
 # of smaller ones: a layer or direction of no more than that counts as constant.
 LARGEST, SMALLEST = 1e302, 1e-302
 # Columns in one block of a wide layer: blocks bound the memory beside the layer itself.
-BLOCK = 2048
+BLOCK = 512
 
 
 def rounding_noise(x: Array, eps: float) -> float:
@@ -62,7 +62,7 @@ def column_norms(x: Array) -> Array:
 def _largest(block: Array) -> float:
     """Of the real and imaginary parts: the absolute value of a complex number may overflow."""
     parts = (block.real, block.imag) if block.dtype.kind == "c" else (block,)
-    return max(max(float(part.max()), -float(part.min())) for part in parts)
+    return float(np.max([(float(part.max()), -float(part.min())) for part in parts]))  # or nan
 
 
 def blocks(x: Array) -> Iterator[Array]:
@@ -130,13 +130,15 @@ def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, floa
             f"`{name}` needs at least two samples and one feature. Received shape {array.shape}: "
             f"{n_samples} samples (rows) of {n_features} features (columns)."
         )
-    bad = int(array.size - np.count_nonzero(np.isfinite(array)))
-    if bad:
+    with np.errstate(invalid="ignore"):  # of some NumPys, where NaN is compared
+        largest = float(np.max([_largest(block) for block in blocks(array)]))
+    finite = np.isfinite(largest) or np.isfinite(array)  # a long double may be more than a float
+    if not np.all(finite):
+        bad = int(array.size - np.count_nonzero(finite))
         raise ValueError(
             f"`{name}` has {bad} values of {array.size} that are NaN or infinite. "
             "Similarities need finite activations: look for a diverged layer or a bad probe input."
         )
-    largest = max(map(_largest, blocks(array)))
     if largest > most:
         raise ValueError(
             f"`{name}` reaches {largest:.0e}, and its squares and sums leave double precision "
