@@ -26,9 +26,10 @@ import live
 import numpy as np
 import published
 from timing import COLUMNS, Contender, markdown, row, side_by_side, whole
-from workloads import MIDDLE, SNAPSHOTS, flat, full, quick
+from workloads import MIDDLE, SNAPSHOTS, full, quick
 
 from svcca_monitor import Spectrum, Subspace, fourier_cca, similarity_grid
+from svcca_monitor.parallel import one_blas_thread
 
 PUBLISHED = {"svcca": published.svcca, "cca": published.cca, "pwcca": published.pwcca}
 TARGETS = {("W1", "svcca"): 20, ("W1", "cca"): 15, ("W1", "pwcca"): 15, ("W1", "cka"): 2.5}
@@ -102,6 +103,17 @@ def floor(grams, crosses):
     work = whole("", lambda: [x.T @ x if x.shape[1] <= len(x) else x @ x.T for x in arrays])
     left, right = (np.asarray(side, np.float64) for side in crosses)
     return sum(min(seconds_of(w, 3)) for w in (work, whole("", lambda: left.T @ right)))
+
+
+def products():
+    """What ratios depend on: the published ways wait for memory, ours for products."""
+    a = np.random.default_rng(0).normal(size=(2_000, 1_000))
+    work, operations = whole("", lambda: a.T @ a[::-1]), 2 * a.size * a.shape[1]
+    with one_blas_thread():
+        alone = min(seconds_of(work, 5))
+    return f"{1e-9 * operations / alone:.0f} on one core, " + (
+        f"{1e-9 * operations / min(seconds_of(work, 5)):.0f} on all"
+    )
 
 
 def seconds_of(contender, repeats):
@@ -273,21 +285,17 @@ def main():
     args = parser.parse_args()
     nets = quick() if args.quick else full()
     if args.measure_peak:
-        layers = (
-            nets[args.measure_peak].layers()
-            if args.measure_peak == "W5"
-            else nets[args.measure_peak].layers(1.0)
-        )
-        print(measure_peak(list(flat(layers).values())))
+        print(measure_peak(list(nets[args.measure_peak].layers().values())))
         return
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, NumPy {np.__version__}\n")
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, NumPy {np.__version__}")
+    print(f"Products in float64: {products()} GFLOP/s\n")
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS), flush=True)
     jobs = {
         "W1": lambda: pane(nets["W1"], args),
         "W2": lambda: series(nets["W1"], args),
-        "W3": lambda: wide("W3", list(nets["W3"].layers(1.0).values()), args),
+        "W3": lambda: wide("W3", list(nets["W3"].layers().values()), args),
         "W4": lambda: maps(list(nets["W4"].layers().values()), args),
-        "W5": lambda: wide("W5", list(flat(nets["W5"].layers()).values()), args),
+        "W5": lambda: wide("W5", list(nets["W5"].layers().values()), args),
         "growth": lambda: live.growth(_base(args), 4 if args.quick else 8, args.repeats),
     }
     for name in args.only:
