@@ -198,28 +198,30 @@ def _by_covariance(x: Array, eps: float, rtol: float | None, denoised: bool) -> 
     _add_product(gram, centred.conj().T)
     squares = gram.diagonal().real
     alive = squares > 0
-    if not alive.all() and alive.any():
-        centred, gram = centred[:, alive], gram[np.ix_(alive, alive)]
+    some = alive.any() and not alive.all()
     stored = np.sqrt(squares + len(x) * np.abs(mean) ** 2)
     noise = noise_of_columns(stored, len(x), eps)
-    spectrum, system, complete = eigen(gram, noise, rtol, denoised=denoised)
-    leading = lru_cache(maxsize=1)(lambda k: system.vectors(0, k))
+    reduced = gram[np.ix_(alive, alive)] if some else gram
+    spectrum, system, complete = eigen(reduced, noise, rtol, denoised=denoised)
+
+    @lru_cache(maxsize=1)
+    def vectors(k: int) -> Array:
+        found = system.vectors(0, k)
+        if not some:
+            return found
+        whole = np.zeros((len(mean), k), found.dtype)
+        whole[alive] = found
+        return whole
 
     def basis(k: int) -> Array:
-        u = centred @ (leading(k) / spectrum[:k])
+        u = centred @ (vectors(k) / spectrum[:k])
         good = np.count_nonzero(spectrum[:k] >= GRAM_REACH * spectrum[:1])
         if good < k:
             small, large = u[:, good:], u[:, :good]
             u[:, good:] = orthonormalised(small - large @ (large.conj().T @ small))
         return u
 
-    def loadings(k: int) -> Array:
-        vectors = leading(k)
-        full = np.zeros((len(mean), k), vectors.dtype)
-        full[alive if len(vectors) < len(mean) else slice(None)] = vectors
-        return full
-
-    return Factors(spectrum, mean, basis, loadings, complete)
+    return Factors(spectrum, mean, basis, vectors, complete)
 
 
 def _by_kernel(x: Array, eps: float, rtol: float | None, denoised: bool) -> Factors:
