@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from .canonical import clipped
+from .eigensystem import eigensystem
 from .kernels import Formula, Sums
 from .subspace import Array, Subspace
 
@@ -77,11 +78,11 @@ def _canonical(cross: Array) -> tuple[Array, Callable[[], Array], Callable[[], A
     if cross.shape[0] > cross.shape[1]:
         correlations, right, left = _canonical(cross.conj().T)
         return correlations, left, right
-    squares, u = np.linalg.eigh(cross @ cross.conj().T)
-    if squares[0] < SMALLEST_SQUARE:
+    system = eigensystem(cross @ cross.conj().T)
+    if system.values[-1] < SMALLEST_SQUARE:
         u, correlations, vh = np.linalg.svd(cross, full_matrices=False)
         return correlations, lambda: u, lambda: vh.conj().T
-    correlations, u = np.sqrt(squares[::-1]), u[:, ::-1]
+    correlations, u = np.sqrt(system.values), system.vectors(0, len(cross))
     return correlations, lambda: u, lambda: cross.conj().T @ (u / correlations)
 
 

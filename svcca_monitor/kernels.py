@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from .factors import centre
 from .parallel import in_parallel
-from .precision import Coarse, dominated, product_dtype
+from .precision import Coarse, dominated, in_single, product_dtype
 from .rounding import SINGLE, noise_of_columns
 
 Array = NDArray[Any]
 
+DOUBLE = np.dtype(np.float64)
 # Bytes of one tile of all kernels together: it should stay near the processor.
 TILE_BYTES = 2e7
 # Layers whose tiles are made at a time, at least.
@@ -93,8 +94,8 @@ class Weighted(Coarse, Protocol):
     def rank(self) -> int:
         """0 if the layer is constant."""
 
-    def weighted(self) -> Array:
-        """Centred, of shape (n_samples, k), in any units."""
+    def weighted(self, *, single: bool = False) -> Array:
+        """Centred, of shape (n_samples, k), in any units; in single precision if that is asked."""
 
 
 class Centred:
@@ -134,15 +135,15 @@ class Centred:
         centred /= np.sqrt(squares.sum())
         return cls(centred, eps >= SINGLE) if clear else None
 
-    def weighted(self) -> Array:
+    def weighted(self, *, single: bool = False) -> Array:
         """The activations, of Frobenius norm 1."""
-        return self._x
+        return self._x.astype(in_single(self._x.dtype)) if single else self._x
 
 
 def own_sums(layer: Weighted) -> Sums:
     """The sums of a kernel with itself."""
     x = layer.weighted()
-    squares = np.einsum("ij,ij->i", x, x.conj()).real
+    squares = _squared_norms(x)
     gram = x.conj().T @ x if x.shape[1] < len(x) else x @ x.conj().T
     trace = float(squares.sum())
     return Sums(float(np.vdot(gram, gram).real), trace, trace, float(squares @ squares), len(x))
@@ -173,15 +174,18 @@ def kernel_grid(
     layers = [*rows] if mirrored else [*rows, *columns]
     operations = cost(layers[0].n_samples, sum(x.rank for x in layers)) if layers else 0.0
 
-    def weighted(layer: Weighted) -> Array:
-        x = layer.weighted()
-        dtype = product_dtype(x.dtype, layers, operations, in_double=in_double)
-        # Entries of kernels are sums over features: samples of little weight cost no digits.
-        if dtype == x.dtype or dominated(np.einsum("ij,ij->i", x, x.conj()).real):
-            return x
-        return x.astype(dtype)
+    single = product_dtype(DOUBLE, layers, operations, in_double=in_double) != DOUBLE
 
-    def varying(side: Sequence[Weighted]) -> dict[int, Array]:
+    def weighted(layer: Weighted) -> tuple[Array, Array]:
+        x = layer.weighted(single=single)
+        squares = _squared_norms(x)
+        # Entries of kernels are sums over features: samples of little weight cost no digits.
+        if single and dominated(squares):
+            x = layer.weighted()
+            squares = _squared_norms(x)
+        return x, squares
+
+    def varying(side: Sequence[Weighted]) -> dict[int, tuple[Array, Array]]:
         found = {i: layer for i, layer in enumerate(side) if layer.rank}
         costs = [float(layer.n_samples * layer.rank) for layer in found.values()]
         return dict(zip(found, in_parallel(weighted, list(found.values()), costs), strict=True))
@@ -191,10 +195,10 @@ def kernel_grid(
     grid = np.full((len(rows), len(columns)), np.nan)
     if not left or not right:
         return grid
-    products, norms_x, norms_y = _products(list(left.values()), list(right.values()), mirrored)
+    xs, ys = ([x for x, _ in side.values()] for side in (left, right))
+    products, norms_x, norms_y = _products(xs, ys, mirrored)
     diagonals_x, diagonals_y = (
-        np.array([np.einsum("ij,ij->i", x, x.conj()).real for x in side.values()], np.float64)
-        for side in (left, right)
+        np.array([squares for _, squares in side.values()], np.float64) for side in (left, right)
     )
     n = diagonals_x.shape[1]
     traces_x, traces_y = diagonals_x.sum(axis=1), diagonals_y.sum(axis=1)
@@ -253,6 +257,11 @@ def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Ar
         np.sum(parts, axis=0) for parts in zip(*in_parallel(work, tiles, costs), strict=True)
     )
     return products, norms_x, norms_y
+
+
+def _squared_norms(x: Array) -> Array:
+    """Of the samples."""
+    return np.einsum("ij,ij->i", x, x.conj()).real
 
 
 def _squares(m: Array) -> Array:

@@ -46,6 +46,11 @@ def product_dtype(
     """
     if in_double or operations < WORTH_IT or not all(layer.coarse for layer in layers):
         return dtype
+    return in_single(dtype)
+
+
+def in_single(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The single precision of a dtype."""
     return np.dtype(np.complex64 if dtype.kind == "c" else np.float32)
 
 

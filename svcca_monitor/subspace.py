@@ -17,6 +17,7 @@ from scipy.linalg import solve_triangular
 from .arguments import require_share, require_whole
 from .factors import by_gram, by_svd, in_equal_scale
 from .messages import unknown_name
+from .precision import in_single
 from .rounding import EPS64, SINGLE, checked
 
 Array = NDArray[Any]
@@ -159,10 +160,15 @@ class Subspace:
                 "Factorise it with `Subspace.from_activations(activations)`."
             )
 
-    def weighted(self) -> Array:
+    def weighted(self, *, single: bool = False) -> Array:
         """An X with the kernel XXᴴ of the layer, relative to its largest singular value."""
         # Squares of tiny or huge activations would leave float64.
-        return self.basis * (self.singular_values / self.singular_values[:1])
+        relative = self.singular_values / self.singular_values[:1]
+        if not single:
+            return self.basis * relative
+        x = self.basis.astype(in_single(self.basis.dtype))
+        x *= relative.astype(np.float32)
+        return x
 
     def truncate(
         self,
