@@ -29,8 +29,8 @@ from .rounding import (
 from .spatial import Size, coefficients_at, filter_at, frequencies_of
 from .subspace import Array, check_cut, check_rtol, require_same_probe
 
-# What a pass over a number costs, over a floating-point operation: it has to come from memory.
-PASS = 20.0
+# What centring a number takes, in floating-point operations: it comes from memory, several times.
+CENTRING = 150.0
 
 
 class _Factors(NamedTuple):
@@ -117,7 +117,7 @@ class Spectrum:
             return energy, squares, part.any(axis=(0, 1))
 
         unit = 1.0
-        rows, costs = range(len(pixels)), [PASS * pixels[0].size] * len(pixels)
+        rows, costs = range(len(pixels)), [CENTRING * pixels[0].size] * len(pixels)
         found = in_parallel(lambda row: centred(row, unit), rows, costs)
         if not 1e-200 < sum(energy for energy, _, _ in found) < 1e200:
             unit = float(np.abs(maps).max()) or 1.0
