@@ -18,8 +18,9 @@ from .lapack import INTEGER, lapack
 
 Array = NDArray[Any]
 
-# Smaller matrices are done before the steps have been called.
-SMALL = 160
+# Smaller matrices are done before the steps have been called; of larger ones the squares of sizes
+# may leave the whole numbers of SciPy's LAPACK, but not those of NumPy's.
+SMALL, LARGE = 160, 40_000
 # Rows that LAPACK takes at a time, and what it keeps beside them.
 BLOCK, BESIDE = 64, 64 * 65
 
@@ -46,7 +47,7 @@ def eigensystem(matrix: Array, *, few: bool = False) -> Eigensystem:
     Raises:
         LinAlgError: If LAPACK does not converge.
     """
-    if matrix.dtype != np.float64 or len(matrix) < SMALL:
+    if matrix.dtype != np.float64 or not SMALL <= len(matrix) <= LARGE:
         values, vectors = np.linalg.eigh(matrix, "U")
         return _Whole(values[::-1], vectors[:, ::-1])
     return _Reduced.of(matrix, few)
