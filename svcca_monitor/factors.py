@@ -7,10 +7,11 @@ activations that came in single precision, whose rounding hides what it loses.
 
 from __future__ import annotations
 
+import mmap
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -91,10 +92,7 @@ class Gram:
     @classmethod
     def of(cls, x: Array, eps: float) -> Gram:
         """Of checked activations, some columns at a time."""
-        dtype = np.dtype(np.complex128 if x.dtype.kind == "c" else np.float64)
-        # From the system, which has it back at once: an allocator may keep what is freed.
-        room = mmap(-1, len(x) ** 2 * dtype.itemsize)
-        matrix = np.frombuffer(room, dtype).reshape(len(x), len(x))
+        matrix = _square(len(x), np.dtype(np.complex128 if x.dtype.kind == "c" else np.float64))
         means, squares = [], []
         for block in blocks(x):
             part, mean = centre(block)
@@ -120,6 +118,13 @@ class Gram:
     def stored(self) -> Array:
         """Norms of the features, means included."""
         return np.sqrt(self.squares + len(self.matrix) * np.abs(self.mean) ** 2)
+
+
+def _square(n: int, dtype: np.dtype[Any]) -> Array:
+    """Zeros from the system, which has them back at once: an allocator may keep what is freed."""
+    # Private, for else a process that forks would share them; Windows has no other kind.
+    kind = {} if sys.platform == "win32" else {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
+    return np.frombuffer(mmap.mmap(-1, n * n * dtype.itemsize, **kind), dtype).reshape(n, n)
 
 
 def _add_product(matrix: Array, x: Array) -> None:

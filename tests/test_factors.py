@@ -1,5 +1,8 @@
 """The Gram matrix gives what the data give, where it is used, and is not used elsewhere."""
 
+import os
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -127,3 +130,23 @@ def test_constant_columns_are_0_once_centred(dtype, n):
     centred, mean = factors.centre(np.repeat(column[None], n, axis=0))
     assert not centred.any()
     np.testing.assert_allclose(mean, column, rtol=1e-15)
+
+
+FORKED = """
+import os
+import numpy as np
+from svcca_monitor.factors import Gram
+gram = Gram.of(np.random.default_rng(0).normal(size=(30, 90)), 1e-16)
+before = gram.matrix.copy()
+child = os.fork()
+if not child:
+    gram.matrix[:] = 0
+    os._exit(0)
+os.waitpid(child, 0)
+assert before.any() and (gram.matrix == before).all()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes do not fork on this system")
+def test_a_forked_process_has_gram_matrices_of_its_own():
+    subprocess.run([sys.executable, "-c", FORKED], check=True)
