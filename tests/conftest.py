@@ -10,8 +10,16 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from browser import chromium
 
 PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium of one file of tests: later, its event loop would be in the way."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import urllib.parse
 
 import numpy as np
 import pytest
-from browser import chromium, needs_chromium, page_of
+from browser import needs_chromium, page_of
 from PIL import Image
 from tab_page import chart, point_at, saved
 
@@ -37,12 +37,6 @@ def runs(tmp_path_factory):
 def url(runs, tmp_path_factory):
     path = tmp_path_factory.mktemp("report") / "report.html"
     return write_report(list(runs.values()), path).as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

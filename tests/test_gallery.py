@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import chromium, needs_chromium, page_of
+from browser import needs_chromium, page_of
 from PIL import Image
 from tensorboard_server import serving, until
 
@@ -23,13 +23,13 @@ LINK = "p.svcca.epoch=4"
 
 
 @pytest.fixture(scope="module")
-def pictures(trained, tmp_path_factory):
+def pictures(browser, trained, tmp_path_factory):
     """Folder with tab_light.png, tab_dark.png and report.png."""
     log_dir = os.environ.get("SVCCA_GALLERY", trained[0])
     folder = GALLERY if "SVCCA_GALLERY" in os.environ else tmp_path_factory.mktemp("gallery")
     report = tmp_path_factory.mktemp("report") / "report.html"
     write_report([Run(log_dir)], report)
-    with chromium() as browser, serving(log_dir) as server:
+    with serving(log_dir) as server:
         until(lambda: "svcca/final" in str(server.ask("svcca/tags")))
         with page_of(browser, f"{server.url}/#svcca&{LINK}", **SIZE) as page:
             frame = page.frame_locator("iframe").first

@@ -4,7 +4,7 @@ import base64
 
 import numpy as np
 import pytest
-from browser import chromium, needs_chromium, page_of
+from browser import needs_chromium, page_of
 from tab_page import chart, point_at, static_files
 
 from svcca_monitor.tensorboard import frames
@@ -40,8 +40,8 @@ def encoded(series):
 
 
 @pytest.fixture(scope="module")
-def page():
-    with static_files() as url, chromium() as browser, page_of(browser, url) as page:
+def page(browser):
+    with static_files() as url, page_of(browser, url) as page:
         yield page
 
 

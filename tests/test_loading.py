@@ -4,7 +4,7 @@ import base64
 
 import numpy as np
 import pytest
-from browser import chromium, needs_chromium, page_of
+from browser import needs_chromium, page_of
 from tab_page import static_files
 
 from svcca_monitor.tensorboard import frames
@@ -44,14 +44,14 @@ def url():
 
 
 @pytest.fixture
-def page(url):
+def page(browser, url):
     """The view, which has asked for the first frames of two runs."""
     again = np.array([[1, 0.25], [0.25, 1]])
     encoded = [
         base64.b64encode(frames.encode([step], [matrix])).decode()
         for step, matrix in ((0, np.eye(2)), (1, np.eye(2)), (0, again))
     ]
-    with chromium() as browser, page_of(browser, url) as page:
+    with page_of(browser, url) as page:
         page.evaluate(START, encoded)
         page.wait_for_function("asked.length === 2")
         yield page

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from browser import chromium, needs_chromium
+from browser import needs_chromium
 from tab_frames import decode
 from tab_page import point_at, said, tab
 from tensorboard_server import serving, until
@@ -159,9 +159,9 @@ def known_at(*place):
 
 
 @needs_chromium
-def test_the_numbers_under_the_cursor_are_those_of_every_part(server, series):
+def test_the_numbers_under_the_cursor_are_those_of_every_part(browser, server, series):
     n = len(LAYERS)
-    with chromium() as browser, tab(browser, server, LINK) as (_, frame):
+    with tab(browser, server, LINK) as (_, frame):
         for k, i in ((0, 0), (1, n - 1), (17, 8), (EPOCHS - 1, 40)):
             early, late = sorted((k, 3))
             expected = series["svcca/history"][late][i, early] if k != 3 else 1

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from browser import chromium, needs_chromium, page_of
+from browser import needs_chromium, page_of
 from PIL import Image
 
 from svcca_monitor import LayerInfo, ProbeSet, Run, Subspace
@@ -31,12 +31,6 @@ def url(tmp_path_factory):
             layers = {name: Subspace.from_activations(rng.normal(size=(40, 4))) for name in NAMES}
             run.write_snapshot(epoch, layers, epoch=epoch)
     return write_report(runs, folder / "report.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

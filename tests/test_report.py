@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from browser import chromium, needs_chromium, page_of
+from browser import needs_chromium, page_of
 from test_cli import call
 
 from svcca_monitor import LayerInfo, ProbeSet, Run, Subspace, convergence, pane
@@ -15,12 +15,6 @@ EVIL = "<img src=x onerror=alert(1)></script><script>alert(2)</script><!--"
 
 def chart(page, title):
     return page.locator(f"figure.chart:not(.small):has(h3:has-text('{title}'))").first
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @needs_chromium

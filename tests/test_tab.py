@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from browser import chromium, needs_chromium, page_of
+from browser import needs_chromium, page_of
 from PIL import Image
 from tab_page import chart, point_at, said, saved, tab
 from tensorboard_server import serving, until
@@ -15,12 +15,6 @@ from tensorboard_server import serving, until
 from svcca_monitor import Run, chance_level, convergence, learning_dynamics, pane, trajectory
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browser import chromium, needs_chromium
+from browser import needs_chromium
 from tab_frames import decode
 from tab_page import chart, point_at, said, tab
 from tensorboard_server import serving, until
@@ -15,12 +15,6 @@ from svcca_monitor import Run, trajectory
 from svcca_monitor.tensorboard.board import Board
 
 pytestmark = needs_chromium
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
-from browser import chromium, needs_chromium, page_of
+from browser import needs_chromium, page_of
 from matplotlib import colormaps
 from PIL import Image
 
@@ -35,12 +35,6 @@ def runs(tmp_path_factory):
 def url(runs, tmp_path_factory):
     """A report of both."""
     return write_report(runs, tmp_path_factory.mktemp("report") / "report.html").as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 def at(page, epoch):
