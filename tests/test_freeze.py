@@ -151,6 +151,7 @@ def test_layers_that_were_frozen_before_stay_so():
     [
         ({}, "give one of the two. Received: schedule=None, monitor=None"),
         ({"schedule": "linaer"}, "Unknown schedule 'linaer'. Did you mean 'linear'"),
+        ({"schedule": []}, r"freezes nothing. .* or leave FreezeTraining out. Received: \[\]"),
         ({"schedule": [3, 1]}, r"cannot descend. Received: \[3, 1\]"),
         ({"schedule": "linear", "threshold": 2}, "must be in .* Received: threshold=2"),
         ({"schedule": "linear", "patience": 0}, "Received: .*patience=0"),

@@ -43,8 +43,8 @@ class FreezeTraining(keras.callbacks.Callback):
     first step (of a model that is not built yet, after it); with a monitor, it counts anew.
 
     Raises:
-        ValueError: If there are both or neither of `schedule` and `monitor`, or a number is out of
-            range.
+        ValueError: If there are both or neither of `schedule` and `monitor`, a list of epochs is
+            empty or descends, or a number is out of range.
 
     Example:
         ``model.fit(x, y, epochs=20, callbacks=[FreezeTraining("linear")])``
@@ -68,6 +68,11 @@ class FreezeTraining(keras.callbacks.Callback):
             )
         if isinstance(schedule, str) and schedule not in SCHEDULES:
             raise ValueError(unknown_name("schedule", schedule, (*SCHEDULES, "a list of epochs")))
+        if not isinstance(schedule, str | None) and not len(schedule):
+            raise ValueError(
+                "A `schedule` of no epochs freezes nothing. List those after which layers are "
+                f"frozen, or leave FreezeTraining out. Received: {schedule!r}"
+            )
         if not isinstance(schedule, str | None) and list(schedule) != sorted(schedule):
             raise ValueError(
                 "A `schedule` lists the epochs after which layers are frozen from the bottom, so "

@@ -166,7 +166,7 @@ _ONE_OF_TWO: JsonDict = {
         {
             "required": ["schedule"],
             "properties": {
-                "schedule": _GIVEN,
+                "schedule": {**_GIVEN, "minItems": 1},
                 "when": _NOT_GIVEN,
                 "threshold": {"const": _THRESHOLD},
                 "patience": {"const": _PATIENCE},
@@ -195,6 +195,11 @@ class FreezeConfig(Section):
     def _one_of_two(self) -> FreezeConfig:
         if (self.schedule is None) == (self.when is None):
             raise ValueError("give `schedule: linear`, a list of epochs, or `when: converged`")
+        if self.schedule == []:
+            raise ValueError(
+                "`schedule: []` freezes nothing. List the epochs after which layers are frozen, or "
+                "leave [freeze] out"
+            )
         if isinstance(self.schedule, list) and self.schedule != sorted(self.schedule):
             raise ValueError("the epochs of `schedule` freeze from the bottom up, and ascend")
         of_when = {"threshold": _THRESHOLD, "patience": _PATIENCE}
