@@ -1,7 +1,10 @@
 """What configs say of training becomes objects of Keras, or an error with the nearest name."""
 
+import inspect
 import json
+import re
 import subprocess
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,6 +19,7 @@ BASE = {
     "model": {"name": "mlp", "parameters": {"units": [6]}},
     "monitor": {"probe_size": 50},
 }
+LOG = {"class_name": "CSVLogger", "config": {"filename": "logs/log.csv"}}
 
 
 def training(**keys):
@@ -37,7 +41,7 @@ def test_names_and_serialisations_of_keras_become_its_objects():
     accuracy, top_3 = serialised.metrics(training(metrics=["accuracy", top]))
     assert (accuracy, top_3.get_config()["k"]) == ("accuracy", 3)
     stop = {"class_name": "EarlyStopping", "config": {"patience": 3, "monitor": "loss"}}
-    early, nan = serialised.callbacks(training(callbacks=[stop, "TerminateOnNaN"]))
+    early, nan = serialised.callbacks(training(callbacks=[stop, "TerminateOnNaN"]), Path("run"))
     assert (early.patience, type(nan)) == (3, keras.callbacks.TerminateOnNaN)
 
 
@@ -60,15 +64,63 @@ def test_names_and_serialisations_of_keras_become_its_objects():
             {"callbacks": [{"class_name": "EarlyStopping", "config": {"patienc": 1}}]},
             "EarlyStopping takes no {'patienc': 1}",
         ),
+        ({"callbacks": [LOG, "EarlyStoping"]}, "Did you mean 'EarlyStopping'"),
+        ({"callbacks": [{"class_name": "CSVLogger", "config": ["x"]}]}, r"takes no \['x'\]"),
         ({"callbacks": ["builtins:dict"]}, "builtins:dict made a dict, not a callback"),
         ({"callbacks": ["json:nothing"]}, "cannot import 'json:nothing'"),
     ],
 )
-def test_what_keras_does_not_know_is_refused_with_the_nearest_name(keys, message):
+def test_what_keras_does_not_know_is_refused_with_the_nearest_name(keys, message, tmp_path):
     section, (key,) = training(**keys), keys
     read = getattr(serialised, key.replace("learning_rate", "optimizer"))
+    folder = [tmp_path / "run"] if key == "callbacks" else []
     with pytest.raises(ValueError, match=message):
-        read(section)
+        read(section, *folder)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_run_has_the_files_of_its_callbacks_for_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine = {"class_name": "CSVLogger", "config": {"filename": str(tmp_path / "all.csv")}}
+    mine["config"]["append"] = True
+    weights = {"class_name": "ModelCheckpoint", "config": {"save_weights_only": True}}
+    weights["config"]["filepath"] = "{epoch}.weights.h5"
+    sections = {"training": {"epochs": 2, "callbacks": [LOG, mine, weights]}}
+    for name in ("one", "two"):
+        train.train(config.check({**BASE, **sections}, "x.yaml"), Path("runs") / name)
+        found = {str(p.relative_to(f"runs/{name}")) for p in Path("runs", name).rglob("*.*5")}
+        assert found == {"1.weights.h5", "2.weights.h5"}
+        lines = Path("runs", name, "logs/log.csv").read_text().splitlines()
+        assert [line.split(",")[0] for line in lines] == ["epoch", "0", "1"]
+        kept = config.load(f"runs/{name}/config.yaml").training.callbacks
+        assert kept[0] == LOG  # a run that repeats this one writes its own
+    assert {p.name for p in tmp_path.iterdir()} == {"all.csv", "runs"}
+    assert len((tmp_path / "all.csv").read_text().splitlines()) == 5
+
+
+def test_of_every_callback_of_keras_it_is_known_where_it_writes():
+    seen = set()
+    for name, kind in vars(keras.callbacks).items():
+        if inspect.isclass(kind):
+            seen |= {(name, argument) for argument in inspect.signature(kind).parameters}
+    places = {argument for _, argument in seen if re.search("(?<!pro)file|dir|path", argument)}
+    assert places - {"path"} <= set(serialised.PLACES)  # some are not there in every version
+    assert {name for name, argument in seen if argument == "path"} == {"RemoteMonitor"}
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({}, "run/logs"),
+        ({"log_dir": "."}, "run/."),
+        ({"log_dir": "/tmp/x"}, "/tmp/x"),
+        ({"log_dir": "gs://bucket/x"}, "gs://bucket/x"),
+    ],
+)
+def test_a_place_that_is_not_said_or_relative_is_in_the_run(given, place):
+    board = {"class_name": "TensorBoard", "config": given}
+    [made] = serialised.callbacks(training(callbacks=[board]), Path("run"))
+    assert made.log_dir == place
 
 
 def test_a_run_keeps_where_it_came_from_and_its_config_repeats_it(tmp_path):

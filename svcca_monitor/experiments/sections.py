@@ -96,7 +96,8 @@ class TrainingConfig(Section):
     """Sparse categorical crossentropy of logits if left out."""
     metrics: list[str | dict[str, Any]] = ["accuracy"]
     callbacks: list[str | dict[str, Any]] = []
-    """Classes of `keras.callbacks`, or `module:function`; in front of the monitor."""
+    """Classes of `keras.callbacks`, or `module:function`; in front of the monitor. What Keras' own
+    write is in the directory of the run, unless they are given an absolute path or a URL."""
 
 
 class StoreConfig(Section):

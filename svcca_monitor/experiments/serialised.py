@@ -6,7 +6,9 @@ A name such as `adam`, or `{class_name: Adam, config: {learning_rate: 0.01}}`.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -58,16 +60,28 @@ def metrics(training: TrainingConfig) -> list[Any]:
     ]
 
 
-def callbacks(training: TrainingConfig) -> list[Any]:
+# Arguments of Keras' own callbacks that say where they write.
+PLACES = ("filename", "filepath", "backup_dir", "log_dir", "directory")
+
+
+def callbacks(training: TrainingConfig, folder: Path) -> list[Any]:
     """The callbacks: names of classes in `keras.callbacks`, or `module:function` that makes one.
+
+    What Keras' own write is in the folder of the run, where a config says no absolute path or URL:
+    runs of a sweep, and repeated ones, would overwrite each other's files.
 
     Raises:
         ValueError: If there is no such callback, or an argument is wrong.
     """
-    return [_callback(each) for each in training.callbacks]
+    made = [_callback(each, folder) for each in training.callbacks]
+    for each in made:
+        # The only one that makes no folder for its file.
+        if isinstance(each, keras.callbacks.CSVLogger) and "://" not in each.filename:
+            Path(each.filename).parent.mkdir(parents=True, exist_ok=True)
+    return made
 
 
-def _callback(entry: str | dict[str, Any]) -> Any:
+def _callback(entry: str | dict[str, Any], folder: Path) -> Any:
     given: dict[str, Any] = {"class_name": entry} if isinstance(entry, str) else entry
     name, config = given.get("class_name"), given.get("config") or {}
     if not isinstance(name, str) or set(given) - {"class_name", "config"}:
@@ -79,7 +93,8 @@ def _callback(entry: str | dict[str, Any]) -> Any:
         if not (isinstance(maker, type) and issubclass(maker, keras.callbacks.Callback)):
             raise ValueError(_unknown("callbacks", name, keras.callbacks))
     try:
-        made = maker(**config)
+        # What `module:function` makes is not known here: it takes its arguments as they are.
+        made = maker(**config) if ":" in name else maker(**config | _places(maker, config, folder))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{_KEY.format('callbacks')} {name} takes no {config}: {error}") from error
     if not isinstance(made, keras.callbacks.Callback):
@@ -87,6 +102,16 @@ def _callback(entry: str | dict[str, Any]) -> Any:
             f"{_KEY.format('callbacks')} {name} made a {type(made).__name__}, not a callback."
         )
     return made
+
+
+def _places(maker: Callable[..., Any], config: dict[str, Any], folder: Path) -> dict[str, str]:
+    """Where a callback of Keras writes, by its arguments or their defaults."""
+    defaults = {name: each.default for name, each in inspect.signature(maker).parameters.items()}
+    return {
+        name: os.path.join(folder, place)
+        for name, place in (defaults | config).items()
+        if name in PLACES and isinstance(place, str) and "://" not in place
+    }
 
 
 _KEY = "Key '{}' in [training]:"

@@ -82,7 +82,7 @@ def _trained(
         loss=serialised.loss(config.training),
         metrics=serialised.metrics(config.training),
     )
-    own = serialised.callbacks(config.training)
+    own = serialised.callbacks(config.training, folder)
     monitor = SVCCAMonitor(_probe(config, dataset), folder, **_options(config))
 
     def keep_config(_: Any) -> None:
