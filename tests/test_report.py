@@ -92,6 +92,25 @@ def test_names_are_shown_and_never_run(browser, tmp_path):
 
 
 @needs_chromium
+def test_a_layer_without_a_name_can_be_chosen_by_what_is_said_instead(browser, tmp_path):
+    rng = np.random.default_rng(0)
+    infos = [
+        LayerInfo(name, "Dense", i, (None, 4), "mean") for i, name in enumerate(("", " ", "b"))
+    ]
+    run = Run.create(tmp_path / "run", infos, ProbeSet(rng.normal(size=(50, 3))), measure="svcca")
+    for step in range(3):
+        layers = {i.name: Subspace.from_activations(rng.normal(size=(50, 4))) for i in infos}
+        run.write_snapshot(step, layers, epoch=step)
+    file = write_report([run], tmp_path / "report.html")
+    with page_of(browser, file.as_uri()) as page:
+        chooser = page.get_by_role("combobox", name="Trajectory of")
+        assert chooser.locator("option").all_inner_texts() == ["(no name)", "(no name)", "b"]
+        for index, title in ((2, "b"), (0, "(no name)")):
+            chooser.select_option(index=index)
+            chart(page, f"Trajectory of {title}").wait_for()
+
+
+@needs_chromium
 def test_a_policy_that_is_violated_would_be_noticed(browser, tmp_path):
     policy = "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'\">"
     (tmp_path / "page.html").write_text(f"{policy}<img src='data:image/gif;base64,R0lGODlhAQ=='>")

@@ -152,6 +152,11 @@ export function number(value) {
   return Number.isFinite(value) ? value.toFixed(3).replace("-", "−") : "unknown";
 }
 
+/** The name of a layer where there is nothing beside it, so that an empty one is seen. */
+export function layerText(layer) {
+  return layer.trim() ? layer : "(no name)";
+}
+
 export function epochText(epoch) {
   return String(Number(epoch.toFixed(2)));
 }

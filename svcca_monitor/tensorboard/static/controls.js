@@ -1,6 +1,6 @@
 // The controls: one set for all runs.
 
-import { epochText, make } from "./chart.js";
+import { epochText, layerText, make } from "./chart.js";
 import { pinColour } from "./colours.js";
 
 const REFERENCES = [
@@ -116,7 +116,7 @@ export class Controls {
     const key = JSON.stringify(layers);
     if (key !== this.layerKey) {
       this.layerKey = key;
-      this.layer.replaceChildren(...layers.map((name) => make("option", { value: name }, name)));
+      this.layer.replaceChildren(...layers.map((name) => make("option", { value: name }, layerText(name))));
     }
     this.layer.value = layers.includes(layer) ? layer : layers.at(-1) ?? "";
   }

@@ -1,6 +1,6 @@
 // The charts of one run, all at the same moment.
 
-import { epochText, make } from "./chart.js";
+import { epochText, layerText, make } from "./chart.js";
 import { ADJUSTED, SIMILARITY } from "./colours.js";
 import { Curves } from "./curves.js";
 import { HeatMap } from "./heatmap.js";
@@ -106,7 +106,7 @@ export class RunView {
     this.heat.show(this.heatData, theme);
     this.curves.retitle(`Curves to ${this.referenceText()}`);
     this.curves.show(this.curveData, theme);
-    this.past.retitle(`Trajectory of ${run.layers[this.layer]}`);
+    this.past.retitle(`Trajectory of ${layerText(run.layers[this.layer])}`);
     this.past.show(this.pastData, theme);
     this.mark(this.app.hovered);
   }
