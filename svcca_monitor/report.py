@@ -110,13 +110,15 @@ def _facts(run: Run, shown: int, measure: str, options: dict[str, Any]) -> list[
     facts, steps = run.facts, run.steps
     settled = convergence(run, measure=measure, **options)
     tau, p_value = float(settled["bottom_up_index"]), float(settled["p_value"])
+    # With the minus sign of the charts.
+    index = f"{tau:+.2f} (p = {p_value:.2g})".replace("-", "−")
     found = [
         ("Layers", f"{len(run.layers)}, from {run.layers[0]} to {run.layers[-1]}"),
         ("Model", str(facts.get("model", "unnamed"))),
         ("Snapshots", f"{len(steps)}, to epoch {run.epochs[-1]:g}; {shown} are shown here"),
         ("Measure", f"{measure} {_plain(options)}".strip()),
         ("Probe set", f"{facts.get('n_samples', '?')} examples, {run.probe_fingerprint}"),
-        ("Bottom-up index", f"{tau:+.2f} (p = {p_value:.2g}); −1 is strictly from the bottom up"),
+        ("Bottom-up index", f"{index}; −1 is strictly from the bottom up"),
         ("On disk", f"{run.size / 1e6:.1f} MB"),
     ]
     cost = facts.get("cost", {})

@@ -37,7 +37,9 @@ def test_a_report_shows_the_numbers_and_facts_of_its_runs_offline(browser, train
         assert run.probe_fingerprint in facts
         assert "convnet" in facts
         assert "s and 1." in facts  # the cost of a snapshot
-        assert f"{float(convergence(run)['bottom_up_index']):+.2f}" in facts
+        index = float(convergence(run)["bottom_up_index"])
+        assert index < 0
+        assert f"Bottom-up index\n−{-index:.2f} (p = " in facts  # a minus sign, as in the charts
         assert page.locator("table").first.is_visible()
         assert page.locator("table").first.locator("tbody tr").count() == len(run.layers)
 
