@@ -230,7 +230,7 @@ def classes(
 ) -> None:
     """Show which classes each layer of a RUN tells apart."""
     with _readable_errors():
-        from .display import class_table
+        from .display import class_tables
         from .run import Run
         from .sensitivity import class_sensitivity
 
@@ -238,7 +238,7 @@ def classes(
         opened = Run(path)
         chosen = step if step is not None else next(iter(opened.steps[-1:]), None)
         found = class_sensitivity(opened, steps=None if chosen is None else [chosen])
-        console.print(class_table(found.isel(step=0)))
+        console.print(*class_tables(found.isel(step=0), width=console.width))
         if plot is not None:
             from . import plots
 

@@ -204,20 +204,31 @@ def legend(settled: xr.Dataset, resting: xr.Dataset) -> str:
     )
 
 
-def class_table(data: xr.DataArray) -> Table:
+def class_tables(data: xr.DataArray, *, width: int = 80) -> list[Table]:
     """Layers × classes: correlation of each class with each layer, what is beyond chance in colour.
+
+    Where the terminal has no room for the numbers of all classes, they go on in a further table.
 
     Args:
         data: Of `class_sensitivity`, of one step: (layer, class).
+        width: Characters in a line of the terminal.
     """
+    longest = max(len(str(name)) for name in ("layer", *data["layer"].values))
+    # 5: the spaces behind these two, between columns and at the edges.
+    room = max(1, (width - longest - len("by chance") - 5) // COLUMN_WIDTH)
+    blocks = np.array_split(np.arange(data.sizes["class"]), -(-data.sizes["class"] // room))
+    tables = [_class_table(data.isel({"class": block})) for block in blocks]
+    tables[0].title = "correlation of each class with each layer, top layer first"
+    tables[-1].caption = (
+        f"by chance: labels in random order stay below this in "
+        f"{(1 + data.attrs['level']) / 2:.1%} of cases"
+    )
+    return tables
+
+
+def _class_table(data: xr.DataArray) -> Table:
     table = Table(
-        title="correlation of each class with each layer, top layer first",
-        title_justify="left",
-        caption=f"by chance: labels in random order stay below this in "
-        f"{(1 + data.attrs['level']) / 2:.1%} of cases",
-        caption_justify="left",
-        box=box.SIMPLE,
-        padding=(0, 1, 0, 0),
+        title_justify="left", caption_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0)
     )
     table.add_column("layer", no_wrap=True)
     for name in data["class"].values:

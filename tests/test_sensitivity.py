@@ -240,18 +240,29 @@ def test_names_of_lines_that_end_together_do_not_overlap():
     assert np.mean(heights) == pytest.approx(float(found[-1, 0]))
 
 
-def test_in_a_narrow_terminal_names_are_cut_and_no_number():
+@pytest.mark.parametrize(
+    ("layer", "n_classes", "width", "n_tables"),
+    [("logits", 10, 80, 1), ("logits", 100, 80, 10), ("a_layer/within", 11, 80, 2), ("b", 3, 9, 3)],
+)
+def test_in_a_narrow_terminal_names_are_cut_and_no_number(layer, n_classes, width, n_tables):
     from rich.console import Console
 
-    from svcca_monitor.display import class_table
+    from svcca_monitor.display import class_tables
 
-    names = [f"automobile {i}" for i in range(10)]
-    x = np.random.default_rng(0).normal(size=(50, 4))
-    found = class_sensitivity({"logits": x}, np.arange(50) % 10, class_names=names)
-    console = Console(width=80)
+    names = [f"automobile {i}" for i in range(n_classes)]
+    x = np.random.default_rng(0).normal(size=(200, 4))
+    labels = np.arange(200) % n_classes
+    found = class_sensitivity({layer: x}, labels, class_names=names, n_permutations=9)
+    console = Console(width=max(width, 80))
     with console.capture() as printed:
-        console.print(class_table(found))
-    row = next(line for line in printed.get().splitlines() if "logits" in line)
-    numbers = [f"{value:.2f}" for value in (*found.values[0], float(found["null_upper"][0]))]
-    assert row.split() == ["logits", *numbers]
-    assert "auto…" in printed.get() or "aut…" in printed.get()
+        console.print(*class_tables(found, width=width))
+    lines = printed.get().splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [cells for line in lines if (cells := line.split())[:1] == [layer]]
+    assert len(rows) == n_tables
+    *of_classes, bound = (f"{value:.2f}" for value in (*found.values[0], found["null_upper"][0]))
+    assert [number for row in rows for number in row[1:-1]] == of_classes
+    assert {(row[0], row[-1]) for row in rows} == {(layer, bound)}
+    assert "aut" in printed.get()
+    for once in ("top layer first", "by chance: "):
+        assert printed.get().count(once) == 1
