@@ -23,6 +23,8 @@ Array = NDArray[Any]
 SMALL, LARGE = 160, 40_000
 # Rows that LAPACK takes at a time, and what it keeps beside them.
 BLOCK, BESIDE = 64, 64 * 65
+# Products of vectors that are orthogonal are no more than this.
+ORTHOGONAL = 1e-10
 
 
 class Eigensystem(Protocol):
@@ -53,7 +55,7 @@ def eigensystem(matrix: Array, *, few: bool = False) -> Eigensystem:
     return _Reduced.of(matrix, few)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Whole:
     values: Array
     columns: Array
@@ -62,7 +64,7 @@ class _Whole:
         return self.columns[:, first:last].copy()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Reduced:
     """A = Q T Qᵀ with T tridiagonal.
 
@@ -81,7 +83,7 @@ class _Reduced:
     @classmethod
     def of(cls, matrix: Array, few: bool) -> _Reduced:
         n = len(matrix)
-        diagonal, beside, scales = np.empty(n), np.empty(n), np.empty(n)
+        diagonal, beside, scales = np.zeros((3, n))  # n numbers beside, of which the last is none
         work = np.empty(BLOCK * n)
         # The upper triangle by rows is the lower one by columns.
         lapack("dsytrd", b"L", n, matrix, n, diagonal, beside, scales, work, work.size)
@@ -115,7 +117,7 @@ class _Reduced:
         if self.few and "_all" not in vars(self) and 2 * (last - first) <= len(self.values):
             try:
                 return _some_vectors(*self.tridiagonal, first, last)
-            except np.linalg.LinAlgError:  # gives up where divide and conquer does not
+            except np.linalg.LinAlgError:  # where divide and conquer does not fail
                 pass
         return self._all[1][first:last].copy()
 
@@ -136,6 +138,9 @@ def _some_vectors(diagonal: Array, beside: Array, first: int, last: int) -> Arra
     """Some eigenvectors of a tridiagonal matrix as rows, in ascending order of their values.
 
     By relatively robust representations (Dhillon & Parlett 2004): no n² numbers are needed.
+
+    Raises:
+        LinAlgError: If LAPACK gives up, or finds too few vectors or some that are not orthonormal.
     """
     n, k = len(diagonal), last - first
     rows, values, found, safe = (
@@ -149,4 +154,13 @@ def _some_vectors(diagonal: Array, beside: Array, first: int, last: int) -> Arra
     span = 0.0, 0.0, first + 1, last
     out = found, values, rows, n, k, support, safe, work, work.size, whole, whole.size
     lapack("dstemr", b"V", b"I", n, diagonal / unit, beside / unit, *span, *out)
+    # It may say nothing of a failure (Reference-LAPACK/lapack, issue 151).
+    if found[0] < k or not _orthonormal(rows):
+        raise np.linalg.LinAlgError("dstemr of LAPACK found no orthonormal vectors.")
     return rows
+
+
+def _orthonormal(rows: Array) -> bool:
+    products = rows @ rows.T
+    products[np.diag_indices(len(rows))] -= 1.0
+    return bool(np.abs(products).max() < ORTHOGONAL)

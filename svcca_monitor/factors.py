@@ -203,16 +203,16 @@ def _by_covariance(x: Array, eps: float, rtol: float | None, denoised: bool) -> 
     _add_product(gram, centred.conj().T)
     squares = gram.diagonal().real
     alive = squares > 0
-    some = alive.any() and not alive.all()
+    some_dead = alive.any() and not alive.all()
     stored = np.sqrt(squares + len(x) * np.abs(mean) ** 2)
     noise = noise_of_columns(stored, len(x), eps)
-    reduced = gram[np.ix_(alive, alive)] if some else gram
+    reduced = gram[np.ix_(alive, alive)] if some_dead else gram
     spectrum, system, complete = eigen(reduced, noise, rtol, denoised=denoised)
 
     @lru_cache(maxsize=1)
     def vectors(k: int) -> Array:
         found = system.vectors(0, k)
-        if not some:
+        if not some_dead:
             return found
         whole = np.zeros((len(mean), k), found.dtype)
         whole[alive] = found
@@ -234,6 +234,7 @@ def _by_kernel(x: Array, eps: float, rtol: float | None, denoised: bool) -> Fact
     noise, mean = gram.noise(), gram.mean
     spectrum, system, complete = eigen(gram.matrix, noise, rtol, denoised=denoised, few=True)
 
+    @lru_cache(maxsize=1)
     def basis(k: int) -> Array:
         return system.vectors(0, k)
 

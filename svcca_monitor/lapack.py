@@ -25,8 +25,8 @@ _name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(
 _address_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
     ("PyCapsule_GetPointer", ctypes.pythonapi)
 )
-# SciPy may be built for whole numbers of 64 bits.
-_WIDE = b"int64_t" in _name_of(cython_blas.__pyx_capi__["dsyrk"])
+# SciPy may be built for whole numbers of 64 bits from 1.18 on, which says so.
+_WIDE = getattr(cython_blas, "_blas_int_size", lambda: 4)() == 8
 _INTEGER = ctypes.c_int64 if _WIDE else ctypes.c_int
 INTEGER = np.dtype(np.int64 if _WIDE else np.intc)
 
@@ -64,5 +64,6 @@ def _by_address(argument: Argument) -> Any:
         return ctypes.c_void_p(argument.ctypes.data)
     if isinstance(argument, bytes):
         return ctypes.c_char_p(argument)
-    kind = _INTEGER if isinstance(argument, int) else ctypes.c_double
-    return ctypes.byref(kind(argument))  # type: ignore[arg-type]
+    if isinstance(argument, float):
+        return ctypes.byref(ctypes.c_double(argument))
+    return ctypes.byref(_INTEGER(argument))  # of NumPy's whole numbers too

@@ -286,7 +286,7 @@ def _count(
         weight = (spectrum / spectrum[0]) ** _POWERS[criterion]
         share = np.cumsum(weight) / weight.sum()
         k = min(k, int(np.searchsorted(share, explained_variance)) + 1)
-    return k if dims is None else min(k, dims)
+    return k if dims is None else min(k, int(dims))
 
 
 def as_subspace(

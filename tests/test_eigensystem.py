@@ -1,13 +1,16 @@
 """Some eigenvectors of a symmetric matrix, against NumPy's."""
 
+import runpy
 import threading
 import tracemalloc
 
 import numpy as np
 import pytest
+from scipy.linalg import cython_blas
 
 from svcca_monitor import Subspace
 from svcca_monitor import eigensystem as module
+from svcca_monitor import lapack as routines
 from svcca_monitor.eigensystem import SMALL, eigensystem
 from svcca_monitor.lapack import lapack
 
@@ -92,15 +95,59 @@ def test_a_hermitian_matrix_has_complex_vectors():
     np.testing.assert_allclose(matrix @ vectors, vectors * system.values[:20], atol=1e-9)
 
 
-def test_where_robust_representations_give_up_divide_and_conquer_goes_on(monkeypatch):
-    def gives_up(*_):
-        raise np.linalg.LinAlgError
+def gives_up(*_):
+    raise np.linalg.LinAlgError
 
+
+def finds_too_few(found, rows):
+    found -= 1
+    rows[-1] = np.nan
+
+
+def finds_one_twice(found, rows):
+    rows[1] = rows[0]
+
+
+@pytest.mark.parametrize("fault", [gives_up, finds_too_few, finds_one_twice])
+def test_where_robust_representations_fail_divide_and_conquer_does_not(monkeypatch, fault):
     matrix = covariance(300)
-    expected = np.abs(eigensystem(matrix.copy(), few=True).vectors(0, 9))
-    monkeypatch.setattr(module, "_some_vectors", gives_up)
+    expected = np.abs(eigensystem(matrix.copy()).vectors(0, 9))
+
+    def faulty(name, *arguments):
+        lapack(name, *arguments)
+        if name == "dstemr":
+            faults.append(name)
+            fault(arguments[9], arguments[11])
+
+    faults = []
+    monkeypatch.setattr(module, "lapack", faulty)
     found = eigensystem(matrix.copy(), few=True).vectors(0, 9)
     np.testing.assert_allclose(np.abs(found), expected, atol=1e-10)
+    assert faults
+
+
+@FEW
+def test_bounds_may_be_whole_numbers_of_numpy(few):
+    system = eigensystem(covariance(300), few=few)
+    np.testing.assert_array_equal(system.vectors(np.int64(2), np.int64(7)), system.vectors(2, 7))
+
+
+@FEW
+def test_nothing_is_made_of_numbers_that_were_in_memory_before(few, monkeypatch):
+    matrix = covariance(200) * 1e-280
+    expected = eigensystem(matrix.copy(), few=few).vectors(0, 9)
+
+    def full(shape, dtype=float):
+        return np.full(shape, np.finfo(float).max if dtype is float else -1, dtype)
+
+    monkeypatch.setattr(np, "empty", full)
+    np.testing.assert_array_equal(eigensystem(matrix, few=few).vectors(0, 9), expected)
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(4, np.int32), (8, np.int64)])
+def test_whole_numbers_are_as_wide_as_scipy_says(monkeypatch, size, dtype):
+    monkeypatch.setattr(cython_blas, "_blas_int_size", lambda: size, raising=False)
+    assert runpy.run_path(routines.__file__)["INTEGER"] == dtype
 
 
 def test_what_does_not_converge_is_an_error_that_names_the_routine():

@@ -42,6 +42,13 @@ def test_singular_values_descend_and_are_those_of_the_centred_activations():
     np.testing.assert_allclose(s.singular_values, [5, 3, 1], atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(400, 170), (170, 400)])
+def test_dimensions_may_be_whole_numbers_of_numpy(shape):
+    x = normal(*shape, dtype=np.float32)
+    found, expected = factorise(x, dims=np.arange(9)[5]), factorise(x, dims=5)
+    np.testing.assert_array_equal(found.basis, expected.basis)
+
+
 def test_total_variance_is_that_of_all_neurons():
     x = normal(50, 6) * np.arange(1, 7) + 3.0
     assert factorise(x).total_variance == pytest.approx(49 * x.var(axis=0, ddof=1).sum(), rel=1e-12)
