@@ -143,6 +143,7 @@ def _weighted_mean(correlations: Array, rotation: Array, x: Subspace) -> float:
     neurons = _relative(x)[:, None] * x.loadings.conj().T  # z in the basis of x
     # ⟨hᵢ, zⱼ⟩ for all i, j: row i is the part of the neurons that variate i accounts for.
     parts = rotation.conj().T @ neurons
+    weights = np.abs(parts).sum(axis=1)
     for start, stop in _ties(correlations):
         # Within a tie any rotation of the variates is canonical: take the principal axes of x.
         # Where correlations are 0, all that correlates with nothing in y is one tie.
@@ -150,8 +151,8 @@ def _weighted_mean(correlations: Array, rotation: Array, x: Subspace) -> float:
         none = correlations[start] <= TIE
         tied = neurons - correlated @ parts[:start] if none else parts[start:stop]
         _, size, axes = np.linalg.svd(tied, full_matrices=False)
-        parts[start:stop] = (size[:, None] * axes)[: stop - start]
-    weights = np.abs(parts).sum(axis=1)
+        turned = (size[:, None] * axes)[: stop - start]
+        weights[start:stop] = np.abs(turned).sum(axis=1)
     return min(1.0, float(weights @ clipped(correlations) / weights.sum()))
 
 

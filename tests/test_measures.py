@@ -145,6 +145,20 @@ def test_tied_variates_are_turned_to_the_principal_axes_of_x():
     assert pwcca(x, y) == pytest.approx(weights @ rho / weights.sum(), abs=1e-10)
 
 
+def test_variates_tied_at_1_and_at_0_are_turned_to_the_principal_axes_of_x_each():
+    rng = np.random.default_rng(4)
+    q = oracle.basis(rng.normal(size=(300, 9)))
+    common, own, other = q[:, :3], q[:, 3:6], q[:, 6:]
+    x = np.hstack([common, own]) * [1, 5, 20, 2, 7, 9] @ rotation(6, rng)
+    weights = []
+    for part in (common, own):
+        axes, sizes, _ = np.linalg.svd(part @ (part.T @ x), full_matrices=False)
+        weights.append(np.abs(axes[:, sizes > 1e-9].T @ x).sum())
+    for change in rng.normal(size=(5, 6, 6)):
+        y = np.hstack([common, other]) @ change
+        assert pwcca(x, y) == pytest.approx(weights[0] / sum(weights), abs=1e-9)
+
+
 @pytest.mark.parametrize("name", MEASURES)
 def test_subspaces_serve_in_place_of_arrays(name):
     x, y = pair()
