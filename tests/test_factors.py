@@ -20,6 +20,17 @@ def decaying(shape, *, seed=0, power=1.0):
     return ((u * np.arange(1, k + 1.0) ** -power) @ v.T * 10 + 3).astype(np.float32)
 
 
+@pytest.mark.parametrize("shape", [(300, 40), (400, 200)])
+def test_dead_neurons_have_no_loadings_and_the_others_theirs(shape):
+    x = decaying(shape)
+    dead = np.arange(shape[1]) % 3 == 0
+    x[:, dead] = 0
+    s = Subspace.from_activations(x)
+    assert not s.loadings[dead].any()
+    np.testing.assert_allclose(s.loadings.T @ s.loadings, np.eye(s.rank), atol=1e-9)
+    np.testing.assert_allclose(s.basis * s.singular_values @ s.loadings.T + s.mean, x, atol=1e-5)
+
+
 @pytest.fixture
 def routes(monkeypatch):
     """Names of the routes that were taken."""
