@@ -10,6 +10,7 @@ from __future__ import annotations
 import mmap
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -122,9 +123,15 @@ class Gram:
 
 def _square(n: int, dtype: np.dtype[Any]) -> Array:
     """Zeros from the system, which has them back at once: an allocator may keep what is freed."""
-    # Private, for else a process that forks would share them; Windows has no other kind.
-    kind = {} if sys.platform == "win32" else {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}
-    return np.frombuffer(mmap.mmap(-1, n * n * dtype.itemsize, **kind), dtype).reshape(n, n)
+    size = n * n * dtype.itemsize
+    if sys.platform == "win32":
+        room = mmap.mmap(-1, size)
+    else:  # what is shared with processes that are forked has small pages too
+        room = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if sys.platform == "linux":
+        with suppress(OSError):  # of a kernel without large pages
+            room.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(room, dtype).reshape(n, n)
 
 
 def _add_product(matrix: Array, x: Array) -> None:
