@@ -166,9 +166,8 @@ class Subspace:
         relative = self.singular_values / self.singular_values[:1]
         if not single:
             return self.basis * relative
-        x = self.basis.astype(in_single(self.basis.dtype))
-        x *= relative.astype(np.float32)
-        return x
+        x = np.empty(self.basis.shape, in_single(self.basis.dtype))
+        return np.multiply(self.basis, relative, out=x, casting="same_kind")
 
     def truncate(
         self,

@@ -86,6 +86,13 @@ def test_factors_remember_what_precision_the_layer_came_in():
         assert [part.coarse for part in (s, *changed)] == [coarse] * 4
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+def test_weighted_factors_are_rounded_once(dtype):
+    s = Subspace.from_activations(oracle.normal(60, 9, dtype=dtype) * np.logspace(0, -2, 9))
+    assert s.weighted(single=True).dtype == dtype
+    np.testing.assert_array_equal(s.weighted(single=True), s.weighted().astype(dtype))
+
+
 def test_samples_collapsed_to_two_points_do_not_round_all_the_same_way(at_any_size):
     sign = np.where(np.arange(4000) % 2, 1, -1).astype(SINGLE)[:, None]
     assert similarity_grid([sign], [sign * 2], measure="cca")[0, 0] == pytest.approx(1.0, abs=5e-7)

@@ -8,6 +8,7 @@ import pytest
 from oracle import LAYOUTS, normal, with_singular_values
 
 from svcca_monitor import Subspace
+from svcca_monitor.rounding import BLOCK
 
 factorise = Subspace.from_activations
 ANY_LAYOUT = LAYOUTS | {"list": np.ndarray.tolist}
@@ -171,6 +172,16 @@ def test_the_second_driver_serves_where_the_first_gives_up(monkeypatch):
 )
 def test_what_is_no_matrix_of_numbers_is_refused_with_its_shape(x, message):
     with pytest.raises(ValueError, match=re.escape(message)):
+        factorise(x)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.longdouble, np.complex64])
+@pytest.mark.parametrize("column", [0, BLOCK, 2 * BLOCK])
+def test_what_is_not_finite_is_found_in_every_block_of_columns(column, dtype, bad):
+    x = np.ones((3, 2 * BLOCK + 1), dtype)
+    (x.imag if x.dtype.kind == "c" else x)[1, column] = bad
+    with pytest.raises(ValueError, match=f"`x` has 1 values of {x.size} that are NaN or infinite"):
         factorise(x)
 
 
