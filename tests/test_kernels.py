@@ -4,7 +4,8 @@ import numpy as np
 import oracle
 import pytest
 
-from svcca_monitor import MEASURES, Subspace, kernels, similarity_grid
+from svcca_monitor import MEASURES, Subspace, kernels, precision, similarity_grid
+from svcca_monitor.rounding import SINGLE
 
 KERNEL_MEASURES = [name for name, measure in MEASURES.items() if measure.of_kernels]
 
@@ -64,6 +65,20 @@ def test_cka_of_many_layers_is_its_equation_without_a_factorisation(routes):
     for i, x in enumerate(given):
         for j, y in enumerate(given):
             assert grid[i, j] == pytest.approx(oracle.linear_cka(x, y), abs=1e-10)
+
+
+def test_kernels_that_few_samples_make_up_keep_all_digits_in_single_precision(monkeypatch):
+    monkeypatch.setattr(precision, "WORTH_IT", 0)
+    many = [oracle.normal(900, 40, seed=seed, dtype=np.float32) for seed in range(3)]
+    few = [x * (np.arange(900) < 50)[:, None] for x in many]
+    for given, exact in ((few, True), (many, False)):
+        rows = [kernels.Centred.of(x, SINGLE) for x in given]
+        single, double = (
+            kernels.kernel_grid(kernels.alignment, rows, rows, mirrored=True, in_double=in_double)
+            for in_double in (False, True)
+        )
+        assert (np.abs(single - double).max() < 1e-13) == exact
+        np.testing.assert_allclose(single, double, atol=1e-7)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
