@@ -25,8 +25,26 @@ _name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(
 _address_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
     ("PyCapsule_GetPointer", ctypes.pythonapi)
 )
-# SciPy may be built for whole numbers of 64 bits from 1.18 on, which says so.
-_WIDE = getattr(cython_blas, "_blas_int_size", lambda: 4)() == 8
+
+
+@lru_cache
+def _routine(module: Any, name: str) -> Callable[..., None]:
+    capsule = module.__pyx_capi__[name]
+    return ctypes.CFUNCTYPE(None)(_address_of(capsule, _name_of(capsule)))
+
+
+def is_wide(dscal: Callable[..., None]) -> bool:
+    """Whether a BLAS takes whole numbers of 64 bits, for which SciPy can be built.
+
+    This n is 1 in 32 bits; in 64 it is negative, and nothing is scaled.
+    """
+    n, step = ctypes.c_int64(1 - 2**32), ctypes.c_int64(1)
+    factor, number = ctypes.c_double(2.0), ctypes.c_double(1.0)
+    dscal(*(ctypes.byref(each) for each in (n, factor, number, step)))
+    return number.value == 1.0
+
+
+_WIDE = is_wide(_routine(cython_blas, "dscal"))
 _INTEGER = ctypes.c_int64 if _WIDE else ctypes.c_int
 INTEGER = np.dtype(np.int64 if _WIDE else np.intc)
 
@@ -50,12 +68,6 @@ def lapack(name: str, *arguments: Argument) -> None:
     _routine(cython_lapack, name)(*map(_by_address, arguments), ctypes.byref(info))
     if info.value:
         raise np.linalg.LinAlgError(f"{name} of LAPACK did not converge (code {info.value}).")
-
-
-@lru_cache
-def _routine(module: Any, name: str) -> Callable[..., None]:
-    capsule = module.__pyx_capi__[name]
-    return ctypes.CFUNCTYPE(None)(_address_of(capsule, _name_of(capsule)))
 
 
 def _by_address(argument: Argument) -> Any:

@@ -1,19 +1,17 @@
 """Some eigenvectors of a symmetric matrix, against NumPy's."""
 
-import runpy
+import ctypes
 import threading
 import time
 import tracemalloc
 
 import numpy as np
 import pytest
-from scipy.linalg import cython_blas
 
 from svcca_monitor import Subspace
 from svcca_monitor import eigensystem as module
-from svcca_monitor import lapack as routines
 from svcca_monitor.eigensystem import SMALL, eigensystem
-from svcca_monitor.lapack import lapack
+from svcca_monitor.lapack import is_wide, lapack
 
 FEW = pytest.mark.parametrize("few", [False, True])
 
@@ -145,10 +143,15 @@ def test_nothing_is_made_of_numbers_that_were_in_memory_before(few, monkeypatch)
     np.testing.assert_array_equal(eigensystem(matrix, few=few).vectors(0, 9), expected)
 
 
-@pytest.mark.parametrize(("size", "dtype"), [(4, np.int32), (8, np.int64)])
-def test_whole_numbers_are_as_wide_as_scipy_says(monkeypatch, size, dtype):
-    monkeypatch.setattr(cython_blas, "_blas_int_size", lambda: size, raising=False)
-    assert runpy.run_path(routines.__file__)["INTEGER"] == dtype
+@pytest.mark.parametrize(("integer", "wide"), [(ctypes.c_int32, False), (ctypes.c_int64, True)])
+def test_the_width_of_whole_numbers_is_told_by_what_a_routine_does(integer, wide):
+    def dscal(*addresses):
+        kinds = integer, ctypes.c_double, ctypes.c_double, integer
+        n, factor, x, step = map(ctypes.cast, addresses, map(ctypes.POINTER, kinds))
+        for i in range(0, n[0] * step[0], step[0]):
+            x[i] *= factor[0]
+
+    assert is_wide(dscal) is wide
 
 
 def test_what_does_not_converge_is_an_error_that_names_the_routine():
