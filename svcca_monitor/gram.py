@@ -24,10 +24,10 @@ class GramMatrices:
     For more features than samples, as of flattened maps: X = [X₁ X₂ …] has XXᴴ = Σ X_b X_bᴴ, and
     its eigenvectors and eigenvalues give every measure that does not look at single neurons
     (Kornblith et al. 2019, arXiv:1905.00414, §3). One probe set of n samples; each layer's blocks
-    are features of all of them. Memory is 8 n² bytes a layer and 16 a feature, some three times n²
-    more while a block is taken in or a layer factorised, beside the block itself. To compare two
-    nets, or a net at two times, give their layers different names. For more samples than features
-    see `Moments`.
+    are features of all of them. Memory is 8 n² bytes a layer and 16 a feature; twice n² more while
+    a block is taken in, beside the block itself, and four times while a layer is factorised. To
+    compare two nets, or a net at two times, give their layers different names. For more samples
+    than features see `Moments`.
 
     Similarities equal those of the whole layers to 1e-9 where their directions are down to 1e-3 of
     the largest. Squares are kept: a direction of relative size s is known to 2e-16 / s² (2e-10 at

@@ -16,15 +16,13 @@ float64 on the same sample of pairs. Peak memory is that of a process of its own
 import argparse
 import importlib.util
 import os
-import subprocess
-import sys
 from itertools import combinations_with_replacement, product
-from pathlib import Path
 
 import exact
 import live
 import numpy as np
 import published
+from memory import measure_peak, peak
 from timing import COLUMNS, Contender, markdown, row, side_by_side, whole
 from workloads import MIDDLE, SNAPSHOTS, full, quick
 
@@ -133,7 +131,7 @@ def pane(net, args):
         np.hstack([exact.Exact(x).leading if args.quick else _leading(x) for x in side])
         for side in (rows, columns)
     ]
-    least = floor(layers, ranks)
+    least, weight = floor(layers, ranks), peak("W1", args)
     for measure in ("svcca", "cca", "pwcca", "cka"):
 
         def ours(given=layers, measure=measure):
@@ -164,6 +162,8 @@ def pane(net, args):
         for other, theirs in zip(others, times[1:], strict=True):
             target = TARGETS["W1", measure] if other is others[0] else ""
             cells = {"target": target, "× floor": f"{times[0] / least:.1f}"} | accuracy
+            if measure == "svcca":
+                cells["peak MB"] = weight
             yield row("W1", measure, other.name, theirs, times[0], **cells)
     yield from live.one_core_busy(rows, columns, args.repeats)
 
@@ -180,13 +180,11 @@ def series(net, args):
     last = len(layers) - half
     pairs = [(i, last + j) for i, j in product(range(last), range(half))]
 
-    def ours():
-        final = [Subspace.from_activations(x, explained_variance=0.99) for x in end]
-        return [similarity_grid(snapshot, final) for snapshot in snapshots]
-
     other = hoisted(layers, pairs, 64)
-    mine, theirs = side_by_side([whole("", ours), other], args.repeats)
-    yield row("W2", "svcca", other.name, theirs, mine, target=TARGETS["W2", "svcca"])
+    ours = whole("", lambda: against_the_end(snapshots, end))
+    mine, theirs = side_by_side([ours, other], args.repeats)
+    cells = {"target": TARGETS["W2", "svcca"], "peak MB": peak("W2", args)}
+    yield row("W2", "svcca", other.name, theirs, mine, **cells)
     factors = [Subspace.from_activations(x) for x in layers]
 
     def stored():
@@ -203,6 +201,11 @@ def series(net, args):
     cells = {"target": TARGETS["W2", "cka"]} | accuracy
     yield row("W2", "cka from factors", other.name, theirs, mine, **cells)
     yield from live.one_more(net, args.repeats, len(snapshots))
+
+
+def against_the_end(snapshots, end):
+    final = [Subspace.from_activations(x, explained_variance=0.99) for x in end]
+    return [similarity_grid(snapshot, final) for snapshot in snapshots]
 
 
 def wide(name, layers, args):
@@ -227,10 +230,6 @@ def maps(layers, args):
     """W4: all spatial frequencies."""
     pairs = among(layers)
 
-    def ours():
-        spectra = [Spectrum.from_maps(x) for x in layers]
-        return {(i, j): fourier_cca(spectra[i], spectra[j]).mean for i, j in pairs}
-
     def loop(i, j):
         size = tuple(np.minimum(layers[i].shape[1:3], layers[j].shape[1:3]))
         return published.fourier_cca(spectra[i, size], spectra[j, size])
@@ -249,31 +248,34 @@ def maps(layers, args):
     other = sampled(
         "the published maths, frequency by frequency", loop, pairs, 9, [(transforms, 1)]
     )
-    mine, theirs = side_by_side([whole("", ours), other], args.repeats)
-    grid, some = ours(), spread(pairs, 3)
+    ours = whole("", lambda: at_all_frequencies(layers))
+    mine, theirs = side_by_side([ours, other], args.repeats)
+    grid, some = at_all_frequencies(layers), spread(pairs, 3)
     error = max(abs(grid[i, j] - exact.fourier_cca(layers[i], layers[j])) for i, j in some)
-    cells = {"target": TARGETS["W4", "DFT-CCA"], "error f32": f"{error:.0e}"}
+    cells = {
+        "target": TARGETS["W4", "DFT-CCA"],
+        "error f32": f"{error:.0e}",
+        "peak MB": peak("W4", args),
+    }
     yield row("W4", "DFT-CCA", other.name, theirs, mine, **cells)
 
 
-def peak(name, args):
-    """Megabytes that a grid takes beside its input, the most at any time."""
-    command = [sys.executable, __file__, "--measure-peak", name] + ["--quick"] * args.quick
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def at_all_frequencies(layers):
+    spectra = [Spectrum.from_maps(x) for x in layers]
+    return {(i, j): fourier_cca(spectra[i], spectra[j]).mean for i, j in among(layers)}
 
 
-def measure_peak(layers):
-    similarity_grid([x[:50, :20] for x in layers[:2]])  # imports and pools
-    Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak begins anew
-    before = _memory("VmRSS")
-    similarity_grid(layers)
-    return (_memory("VmHWM") - before) // 1024
-
-
-def _memory(key):
-    """Kilobytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(key))
+def to_weigh(name, nets):
+    """What `svcca` does in a workload; its input is there already."""
+    net = nets["W1" if name == "W2" else name]
+    end = list(net.layers().values())
+    if name == "W1":
+        middle = list(net.layers(MIDDLE).values())
+        return lambda: similarity_grid(middle, end)
+    if name == "W2":
+        snapshots = [list(layers.values()) for layers in net.snapshots(SNAPSHOTS)]
+        return lambda: against_the_end(snapshots, end)
+    return (lambda: at_all_frequencies(end)) if name == "W4" else lambda: similarity_grid(end)
 
 
 def main():
@@ -285,7 +287,7 @@ def main():
     args = parser.parse_args()
     nets = quick() if args.quick else full()
     if args.measure_peak:
-        print(measure_peak(list(nets[args.measure_peak].layers().values())))
+        print(measure_peak(to_weigh(args.measure_peak, nets)))
         return
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, NumPy {np.__version__}")
     print(f"Products in float64: {products()} GFLOP/s\n")
