@@ -22,7 +22,7 @@ import exact
 import live
 import numpy as np
 import published
-from memory import measure_peak, peak
+from memory import measure_peak, peaks
 from timing import COLUMNS, Contender, markdown, row, side_by_side, whole
 from workloads import MIDDLE, SNAPSHOTS, full, quick
 
@@ -131,7 +131,7 @@ def pane(net, args):
         np.hstack([exact.Exact(x).leading if args.quick else _leading(x) for x in side])
         for side in (rows, columns)
     ]
-    least, weight = floor(layers, ranks), peak("W1", args)
+    least, weights = floor(layers, ranks), peaks("W1", args)
     for measure in ("svcca", "cca", "pwcca", "cka"):
 
         def ours(given=layers, measure=measure):
@@ -163,7 +163,7 @@ def pane(net, args):
             target = TARGETS["W1", measure] if other is others[0] else ""
             cells = {"target": target, "× floor": f"{times[0] / least:.1f}"} | accuracy
             if measure == "svcca":
-                cells["peak MB"] = weight
+                cells |= weights
             yield row("W1", measure, other.name, theirs, times[0], **cells)
     yield from live.one_core_busy(rows, columns, args.repeats)
 
@@ -183,7 +183,7 @@ def series(net, args):
     other = hoisted(layers, pairs, 64)
     ours = whole("", lambda: against_the_end(snapshots, end))
     mine, theirs = side_by_side([ours, other], args.repeats)
-    cells = {"target": TARGETS["W2", "svcca"], "peak MB": peak("W2", args)}
+    cells = {"target": TARGETS["W2", "svcca"]} | peaks("W2", args)
     yield row("W2", "svcca", other.name, theirs, mine, **cells)
     factors = [Subspace.from_activations(x) for x in layers]
 
@@ -222,7 +222,7 @@ def wide(name, layers, args):
     bases = np.hstack([_leading(x) for x in layers])
     least = floor(layers, (bases, bases))
     cells = {"target": TARGETS[name, "svcca"], "× floor": f"{mine / least:.1f}"}
-    cells |= errors("svcca", ours, layers, pairs, 3, double=False) | {"peak MB": peak(name, args)}
+    cells |= errors("svcca", ours, layers, pairs, 3, double=False) | peaks(name, args)
     yield row(name, "svcca", other.name, theirs, mine, **cells)
 
 
@@ -255,8 +255,7 @@ def maps(layers, args):
     cells = {
         "target": TARGETS["W4", "DFT-CCA"],
         "error f32": f"{error:.0e}",
-        "peak MB": peak("W4", args),
-    }
+    } | peaks("W4", args)
     yield row("W4", "DFT-CCA", other.name, theirs, mine, **cells)
 
 
@@ -265,10 +264,16 @@ def at_all_frequencies(layers):
     return {(i, j): fourier_cca(spectra[i], spectra[j]).mean for i, j in among(layers)}
 
 
-def to_weigh(name, nets):
-    """What `svcca` does in a workload; its input is there already."""
+def to_weigh(name, nets, *, is_published):
+    """What `svcca` does in a workload, or to its two largest layers as published."""
     net = nets["W1" if name == "W2" else name]
     end = list(net.layers().values())
+    if is_published:
+        x, y = sorted(end, key=np.size)[-2:]
+        if name != "W4":
+            return lambda: published.svcca(x, y)
+        size = x.shape[1:3]
+        return lambda: published.fourier_cca(*(published.spectrum(z, size) for z in (x, y)))
     if name == "W1":
         middle = list(net.layers(MIDDLE).values())
         return lambda: similarity_grid(middle, end)
@@ -284,10 +289,11 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="small layers: a smoke test")
     parser.add_argument("--measure-peak", help=argparse.SUPPRESS)
+    parser.add_argument("--published", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     nets = quick() if args.quick else full()
     if args.measure_peak:
-        print(measure_peak(to_weigh(args.measure_peak, nets)))
+        print(measure_peak(to_weigh(args.measure_peak, nets, is_published=args.published)))
         return
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, NumPy {np.__version__}")
     print(f"Products in float64: {products()} GFLOP/s\n")

@@ -15,6 +15,7 @@ COLUMNS = (
     "error f64",
     "× floor",
     "peak MB",
+    "theirs, a pair",
 )
 
 
