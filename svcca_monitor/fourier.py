@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from .batched import adjoint_product, factorise, in_parts
 from .canonical import clipped
 from .messages import warn
-from .parallel import in_parallel
+from .parallel import PASS, in_parallel
 from .rounding import (
     EPS64,
     SINGLE,
@@ -28,9 +28,6 @@ from .rounding import (
 )
 from .spatial import Size, coefficients_at, filter_at, frequencies_of
 from .subspace import Array, check_cut, check_rtol, require_same_probe
-
-# What centring a number takes, in floating-point operations: it comes from memory, several times.
-CENTRING = 150.0
 
 
 class _Factors(NamedTuple):
@@ -117,7 +114,7 @@ class Spectrum:
             return energy, squares, part.any(axis=(0, 1))
 
         unit = 1.0
-        rows, costs = range(len(pixels)), [CENTRING * pixels[0].size] * len(pixels)
+        rows, costs = range(len(pixels)), [PASS * pixels[0].size] * len(pixels)
         found = in_parallel(lambda row: centred(row, unit), rows, costs)
         if not 1e-200 < sum(energy for energy, _, _ in found) < 1e200:
             unit = float(np.abs(maps).max()) or 1.0

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .factors import centre
-from .parallel import in_parallel
+from .parallel import PASS, in_parallel
 from .precision import Coarse, dominated, in_single, product_dtype
 from .rounding import SINGLE, noise_of_columns
 
@@ -187,7 +187,7 @@ def kernel_grid(
 
     def varying(side: Sequence[Weighted]) -> dict[int, tuple[Array, Array]]:
         found = {i: layer for i, layer in enumerate(side) if layer.rank}
-        costs = [float(layer.n_samples * layer.rank) for layer in found.values()]
+        costs = [PASS * layer.n_samples * layer.rank for layer in found.values()]
         return dict(zip(found, in_parallel(weighted, list(found.values()), costs), strict=True))
 
     left = varying(rows)

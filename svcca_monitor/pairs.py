@@ -16,7 +16,6 @@ from .parallel import in_parallel
 from .preparation import (
     Layers,
     centred_layers,
-    check_together,
     cut_layers,
     name_undefined,
     unfactorised_is_cheaper,
@@ -218,15 +217,9 @@ def prepare(
         TypeError: If the measure does not take an option.
     """
     settings = kind.settings(options)
-    row_names, left = cut_layers(kind, rows, settings, "rows", rtol)
-    if columns is None:
-        column_names, right = row_names, left
-    else:
-        column_names, right = cut_layers(kind, columns, settings, "columns", rtol)
-    if left and right:
-        check_together(row_names + column_names, left + right)
+    names, left, right = cut_layers(kind, rows, columns, settings, rtol)
     mirrored = columns is None and kind.mirrors(settings)
-    return Sides(kind, left, right, kind.rest(settings), (row_names, column_names), mirrored)
+    return Sides(kind, left, right, kind.rest(settings), names, mirrored)
 
 
 def all_pairs(
@@ -242,16 +235,11 @@ def all_pairs(
     formula = None if adjusted or rtol is not None else kind.of_kernels
     if formula and unfactorised_is_cheaper(rows, columns):
         kind.settings(options)  # refuses what it does not take
-        row_names, left = centred_layers(rows, "rows")
-        if columns is None:
-            column_names, right = row_names, left
-        else:
-            column_names, right = centred_layers(columns, "columns")
-        check_together(row_names + column_names, left + right)
+        names, left, right = centred_layers(rows, columns)
         mirrored = columns is None
         grid = kernel_grid(formula, left, right, mirrored=mirrored, in_double=kind.in_double)
         if np.isnan(grid).any():
-            name_undefined(kind, row_names + column_names, [*left, *right])
+            name_undefined(kind, names[0] + names[1], [*left, *right])
         return grid
     sides = prepare(kind, rows, columns, rtol=rtol, options=options)
     grid = observed_grid(sides)

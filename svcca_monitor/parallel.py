@@ -18,6 +18,8 @@ Result = TypeVar("Result")
 
 # Below this many floating-point operations in all, starting threads costs more than they save.
 WORTH_IT = 2e8
+# What a pass over a number takes, in floating-point operations: it comes from memory.
+PASS = 150.0
 # Set in the threads of a pool: what they do in turn starts no threads of its own.
 _worker = threading.local()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,19 +12,32 @@ from .definition import Measure
 from .kernels import Centred, Weighted, own_sums
 from .kernels import cost as kernel_cost
 from .messages import warn
-from .parallel import in_parallel
+from .parallel import PASS, in_parallel
 from .rounding import checked
 from .subspace import Subspace, as_subspace, require_same_probe
 
 Layer = ArrayLike | Subspace
 Layers = Sequence[Layer] | Mapping[str, Layer]
+Prepared = TypeVar("Prepared", bound=Weighted)
+
+
+Names = tuple[list[str], list[str]]
 
 
 def cut_layers(
-    kind: Measure, layers: Layers, settings: Mapping[str, Any], what: str, rtol: float | None
-) -> tuple[list[str], list[Subspace]]:
-    """Names and factors of layers, each factorised once, as the measure needs them."""
-    names, given = _named(layers, what)
+    kind: Measure,
+    rows: Layers,
+    columns: Layers | None,
+    settings: Mapping[str, Any],
+    rtol: float | None,
+) -> tuple[Names, list[Subspace], list[Subspace]]:
+    """Names and factors of two sets of layers, each factorised once, as the measure needs them.
+
+    Without `columns`, both are the rows.
+
+    Raises:
+        ValueError: If a layer is none, or layers have different numbers of samples.
+    """
 
     def factorised(item: tuple[str, Layer]) -> Subspace:
         name, layer = item
@@ -42,21 +55,40 @@ def cut_layers(
             **kind.cuts(settings),
         )
 
-    costs = [_cost(_shape(layer)) for layer in given]
-    return names, in_parallel(factorised, list(zip(names, given, strict=True)), costs)
+    return _prepared(factorised, lambda layer: _cost(_shape(layer)), rows, columns)
 
 
-def centred_layers(layers: Layers, what: str) -> tuple[list[str], list[Weighted]]:
-    """Names and centred activations of layers; those that hardly vary are factorised."""
-    names, given = _named(layers, what)
+def centred_layers(
+    rows: Layers, columns: Layers | None
+) -> tuple[Names, list[Weighted], list[Weighted]]:
+    """The same with centred activations; those that hardly vary are factorised."""
 
     def centred(item: tuple[str, Layer]) -> Weighted:
         name, layer = item
         x, eps = checked(layer, name)  # type: ignore[arg-type]
         return Centred.of(x, eps) or as_subspace(layer, name, denoised=False)
 
-    costs = [float(np.size(layer)) for layer in given]  # type: ignore[arg-type]
-    return names, in_parallel(centred, list(zip(names, given, strict=True)), costs)
+    return _prepared(centred, lambda layer: PASS * np.size(layer), rows, columns)  # type: ignore[arg-type]
+
+
+def _prepared(
+    prepare: Callable[[tuple[str, Layer]], Prepared],
+    cost: Callable[[Layer], float],
+    rows: Layers,
+    columns: Layers | None,
+) -> tuple[Names, list[Prepared], list[Prepared]]:
+    """Both sets at once: no thread waits for the last layer of the first."""
+    row_names, given = _named(rows, "rows")
+    column_names, others = (row_names, []) if columns is None else _named(columns, "columns")
+    items = [*zip(row_names, given, strict=True)]
+    if columns is not None:
+        items += zip(column_names, others, strict=True)
+    found = in_parallel(prepare, items, [cost(layer) for _, layer in items])
+    left = found[: len(given)]
+    right = left if columns is None else found[len(given) :]
+    if left and right:
+        _check_together([name for name, _ in items], found)
+    return (row_names, column_names), left, right
 
 
 def unfactorised_is_cheaper(rows: Layers, columns: Layers | None) -> bool:
@@ -88,7 +120,7 @@ def _named(layers: Layers, what: str) -> tuple[list[str], list[Layer]]:
     return [f"{what}[{i}]" for i in range(len(layers))], list(layers)
 
 
-def check_together(names: list[str], layers: Sequence[Weighted]) -> None:
+def _check_together(names: list[str], layers: Sequence[Weighted]) -> None:
     """Raise unless all have the same samples; warn of constant ones."""
     for name, layer in zip(names, layers, strict=True):
         require_same_probe(layers[0], layer, names[0], name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .parallel import in_parallel
+from .parallel import PASS, in_parallel
 from .precision import SHARE, dominated, product_dtype, rounded
 from .subspace import Array, Subspace
 
@@ -68,10 +68,14 @@ class Products:
             few = _of_few_samples([s for s in layers.values() if s.rank], by_variance)
             if 4 * len(few) > sum(s.rank > 0 for s in layers.values()):
                 dtype, few = double, set()  # the others are not worth the trouble
-        bases = dict(zip(layers, _rounded([*layers.values()], dtype), strict=True))
-        left, right = ([bases[id(s)] for s in side] for side in (rows, columns))
+        stack = _stacked(columns, dtype)
+        bounds = ends(columns)
+        bases = {id(s): stack[:, a:b] for s, (a, b) in zip(columns, pairwise(bounds), strict=True)}
+        others = [s for key, s in layers.items() if key not in bases]
+        bases |= dict(zip(map(id, others), _rounded(others, dtype), strict=True))
+        left = [bases[id(s)] for s in rows]
         few_rows, few_columns = ([id(s) in few for s in side] for side in (rows, columns))
-        return cls(rows, columns, left, np.hstack(right), few_rows, few_columns)
+        return cls(rows, columns, left, stack, few_rows, few_columns)
 
     def permuted(self, rows: list[Subspace]) -> Products:
         """The same with the samples of the rows in another order."""
@@ -100,8 +104,24 @@ def ends(layers: list[Subspace]) -> Array:
 
 
 def _rounded(layers: list[Subspace], dtype: np.dtype[Any]) -> list[Array]:
-    costs = [float(s.basis.size) for s in layers]
-    return in_parallel(lambda s: rounded(s.basis, dtype), layers, costs)
+    return in_parallel(lambda s: rounded(s.basis, dtype), layers, _costs(layers))
+
+
+def _stacked(layers: list[Subspace], dtype: np.dtype[Any]) -> Array:
+    """The same, side by side."""
+    at = ends(layers)
+    stack = np.empty((layers[0].n_samples, at[-1]), dtype)
+
+    def place(item: tuple[Subspace, int]) -> None:
+        s, start = item
+        rounded(s.basis, dtype, out=stack[:, start : start + s.rank])
+
+    in_parallel(place, list(zip(layers, at.tolist(), strict=False)), _costs(layers))
+    return stack
+
+
+def _costs(layers: list[Subspace]) -> list[float]:
+    return [PASS * s.basis.size for s in layers]
 
 
 def _of_few_samples(layers: list[Subspace], by_variance: bool) -> set[int]:
@@ -110,7 +130,7 @@ def _of_few_samples(layers: list[Subspace], by_variance: bool) -> set[int]:
     def few(s: Subspace) -> bool:
         return dominated(s.gram_diagonal if by_variance else _squared_rows(s.basis), share=SHARE)
 
-    found = in_parallel(few, layers, [float(s.basis.size) for s in layers])
+    found = in_parallel(few, layers, _costs(layers))
     return {id(s) for s, is_few in zip(layers, found, strict=True) if is_few}
 
 

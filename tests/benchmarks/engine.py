@@ -69,9 +69,14 @@ def products_per_pair(layers, pairs):
     return sampled("products per pair", lambda i, j: published.cka(layers[i], layers[j]), pairs, 64)
 
 
+def installed():
+    """Other packages to compare with."""
+    return ["repsim"] if importlib.util.find_spec("repsim") else []
+
+
 def repsim_of(measure, layers, n_pairs):
     """PyPI's repsim, where installed: all pairs of four layers in one call of its own."""
-    if importlib.util.find_spec("repsim") is None:
+    if not installed():
         return []
     import repsim
 
@@ -131,7 +136,8 @@ def pane(net, args):
         np.hstack([exact.Exact(x).leading if args.quick else _leading(x) for x in side])
         for side in (rows, columns)
     ]
-    least, weights = floor(layers, ranks), peaks("W1", args)
+    least = floor(layers, ranks)
+    weights = {whose: peaks("W1", args.quick, whose) for whose in ("published", *installed())}
     for measure in ("svcca", "cca", "pwcca", "cka"):
 
         def ours(given=layers, measure=measure):
@@ -163,7 +169,7 @@ def pane(net, args):
             target = TARGETS["W1", measure] if other is others[0] else ""
             cells = {"target": target, "× floor": f"{times[0] / least:.1f}"} | accuracy
             if measure == "svcca":
-                cells |= weights
+                cells |= weights["repsim" if other.name.startswith("repsim") else "published"]
             yield row("W1", measure, other.name, theirs, times[0], **cells)
     yield from live.one_core_busy(rows, columns, args.repeats)
 
@@ -183,7 +189,7 @@ def series(net, args):
     other = hoisted(layers, pairs, 64)
     ours = whole("", lambda: against_the_end(snapshots, end))
     mine, theirs = side_by_side([ours, other], args.repeats)
-    cells = {"target": TARGETS["W2", "svcca"]} | peaks("W2", args)
+    cells = {"target": TARGETS["W2", "svcca"]} | peaks("W2", args.quick)
     yield row("W2", "svcca", other.name, theirs, mine, **cells)
     factors = [Subspace.from_activations(x) for x in layers]
 
@@ -222,7 +228,7 @@ def wide(name, layers, args):
     bases = np.hstack([_leading(x) for x in layers])
     least = floor(layers, (bases, bases))
     cells = {"target": TARGETS[name, "svcca"], "× floor": f"{mine / least:.1f}"}
-    cells |= errors("svcca", ours, layers, pairs, 3, double=False) | peaks(name, args)
+    cells |= errors("svcca", ours, layers, pairs, 3, double=False) | peaks(name, args.quick)
     yield row(name, "svcca", other.name, theirs, mine, **cells)
 
 
@@ -255,7 +261,7 @@ def maps(layers, args):
     cells = {
         "target": TARGETS["W4", "DFT-CCA"],
         "error f32": f"{error:.0e}",
-    } | peaks("W4", args)
+    } | peaks("W4", args.quick)
     yield row("W4", "DFT-CCA", other.name, theirs, mine, **cells)
 
 
@@ -264,12 +270,16 @@ def at_all_frequencies(layers):
     return {(i, j): fourier_cca(spectra[i], spectra[j]).mean for i, j in among(layers)}
 
 
-def to_weigh(name, nets, *, is_published):
-    """What `svcca` does in a workload, or to its two largest layers as published."""
+def to_weigh(name, nets, whose):
+    """What `svcca` does in a workload, or to its two largest layers as others have it."""
     net = nets["W1" if name == "W2" else name]
     end = list(net.layers().values())
-    if is_published:
+    if whose != "ours":
         x, y = sorted(end, key=np.size)[-2:]
+        if whose == "repsim":
+            import repsim
+
+            return lambda: repsim.svcca([x, y])
         if name != "W4":
             return lambda: published.svcca(x, y)
         size = x.shape[1:3]
@@ -289,11 +299,12 @@ def main():
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="small layers: a smoke test")
     parser.add_argument("--measure-peak", help=argparse.SUPPRESS)
-    parser.add_argument("--published", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--whose", default="ours", help=argparse.SUPPRESS)
+    parser.add_argument("--published", dest="whose", action="store_const", const="published")  # TEMP
     args = parser.parse_args()
     nets = quick() if args.quick else full()
     if args.measure_peak:
-        print(measure_peak(to_weigh(args.measure_peak, nets, is_published=args.published)))
+        print(measure_peak(to_weigh(args.measure_peak, nets, args.whose)))
         return
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, NumPy {np.__version__}")
     print(f"Products in float64: {products()} GFLOP/s\n")
@@ -309,7 +320,7 @@ def main():
     for name in args.only:
         for cells in jobs[name]():
             print(markdown(cells), flush=True)
-    if importlib.util.find_spec("repsim") is None:
+    if not installed():
         print("\nrepsim: not installed, not compared.")
 
 

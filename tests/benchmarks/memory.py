@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,17 @@ import numpy as np
 from svcca_monitor import similarity_grid
 
 
-def peaks(name, args):
-    """The most megabytes beside the input: ours for all pairs, the published way's for one."""
+def peaks(name, quick, whose="published"):
+    """The most megabytes beside the input: ours for all pairs, those of others for one."""
+    return {"peak MB": _peak(name, quick, "ours"), "theirs, a pair": _peak(name, quick, whose)}
+
+
+@cache
+def _peak(name, quick, whose):
     script = str(Path(__file__).with_name("engine.py"))
-    command = [sys.executable, script, "--measure-peak", name, *["--quick"] * args.quick]
-    ours, theirs = (
-        subprocess.run(each, capture_output=True, text=True, check=True).stdout.strip()
-        for each in (command, [*command, "--published"])
-    )
-    return {"peak MB": ours, "theirs, a pair": theirs}
+    command = [sys.executable, script, "--measure-peak", name, "--whose", whose]
+    command += ["--quick"] * quick
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def measure_peak(work):
