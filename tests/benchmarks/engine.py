@@ -300,7 +300,6 @@ def main():
     parser.add_argument("--quick", action="store_true", help="small layers: a smoke test")
     parser.add_argument("--measure-peak", help=argparse.SUPPRESS)
     parser.add_argument("--whose", default="ours", help=argparse.SUPPRESS)
-    parser.add_argument("--published", dest="whose", action="store_const", const="published")  # TEMP
     args = parser.parse_args()
     nets = quick() if args.quick else full()
     if args.measure_peak:
