@@ -19,7 +19,6 @@ from .dynamics import learning_dynamics as learning_dynamics
 from .dynamics import pane as pane
 from .dynamics import trajectory as trajectory
 from .fourier import FourierCCAResult as FourierCCAResult
-from .fourier import Spectrum as Spectrum
 from .fourier import fourier_cca as fourier_cca
 from .gram import GramMatrices as GramMatrices
 from .groups import compare_groups as compare_groups
@@ -62,5 +61,6 @@ from .spatial import fold_space as fold_space
 from .spatial import fourier_resize as fourier_resize
 from .spatial import resize_bilinear as resize_bilinear
 from .spatial import stride_space as stride_space
+from .spectrum import Spectrum as Spectrum
 from .store import Store as Store
 from .subspace import Subspace as Subspace

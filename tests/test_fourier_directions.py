@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from fourier_oracle import all_shifts, pair
 
-import svcca_monitor.fourier
+import svcca_monitor.spectrum
 from svcca_monitor import Spectrum, fourier_cca
+from svcca_monitor.spatial import frequencies_of
 
 
 def test_the_result_says_the_same_thing_in_every_form():
@@ -133,13 +134,13 @@ def test_a_spectrum_is_factorised_once_a_grid(monkeypatch):
     small = pair((4, 4))[1]
     spectrum = Spectrum.from_maps(x)
     calls = []
-    factorise = svcca_monitor.fourier.factorise
+    factorise = svcca_monitor.spectrum.factorise
 
     def counting(blocks, dtype):
         calls.append(blocks.shape)
         return factorise(blocks, dtype)
 
-    monkeypatch.setattr(svcca_monitor.fourier, "factorise", counting)
+    monkeypatch.setattr(svcca_monitor.spectrum, "factorise", counting)
     others = [Spectrum.from_maps(z) for z in (y, small)]
     for _ in range(3):
         for other in others:
@@ -151,6 +152,6 @@ def test_a_spectrum_is_factorised_once_a_grid(monkeypatch):
 def test_singular_values_hold_the_variance_of_the_maps():
     """Parseval: over the full spectrum their squares add up to the squares of the centred maps."""
     x, _ = pair((4, 6))
-    frequencies, times = svcca_monitor.fourier.frequencies_of((4, 6), half=True)
-    values = Spectrum.from_maps(x)._factors(frequencies, (4, 6), cut=False).singular_values
+    frequencies, times = frequencies_of((4, 6), half=True)
+    values = Spectrum.from_maps(x).factors_at(frequencies, (4, 6), cut=False).singular_values
     assert np.sum(times[:, None] * values**2) == pytest.approx(np.sum((x - x.mean(axis=0)) ** 2))

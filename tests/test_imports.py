@@ -63,9 +63,10 @@ TABLE = {
     ),
     "spatial": ({"numpy"}, {"arguments", "parallel", "rounding"}),
     "batched": (NUMERIC, {"factors", "parallel", "subspace"}),
+    "spectrum": ({"numpy"}, {"batched", "parallel", "rounding", "spatial", "subspace"}),
     "fourier": (
-        NUMERIC,
-        {"batched", "canonical", "messages", "parallel", "rounding", "spatial", "subspace"},
+        {"numpy"},
+        {"batched", "canonical", "messages", "spatial", "spectrum", "subspace"},
     ),
     "inference": (NUMERIC, {"arguments", "subspace", "pairs", "preparation", "measures"}),
     "activations": ({"numpy"}, {"messages", "spatial"}),
