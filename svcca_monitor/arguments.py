@@ -1,10 +1,14 @@
-"""Numbers that options take: what is none of them is refused with what came."""
+"""What arguments may be: anything else is refused with what came."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+import numpy as np
+
+Item = TypeVar("Item")
 Ends = Literal["(0, 1)", "(0, 1]", "[0, 1)"]
 
 
@@ -35,6 +39,22 @@ def require_share(name: str, value: Any, *, within: Ends, meaning: str = "") -> 
         raise ValueError(
             f"`{name}` {_and(meaning)}must be a number in {within}. Received: {name}={value!r}"
         )
+
+
+def named(layers: Sequence[Item] | Mapping[str, Item], what: str) -> tuple[list[str], list[Item]]:
+    """Names and layers of a dict, or of a list, whose first one is ``what[0]``.
+
+    Raises:
+        TypeError: If it is neither.
+    """
+    if isinstance(layers, Mapping):
+        return list(layers), list(layers.values())
+    if not isinstance(layers, Sequence | np.ndarray):
+        raise TypeError(
+            f"Layers must be a dict from names to layers, or a list. Received a "
+            f"{type(layers).__name__}."
+        )
+    return [f"{what}[{i}]" for i in range(len(layers))], list(layers)
 
 
 def _and(meaning: str) -> str:

@@ -10,6 +10,9 @@ from numpy.typing import ArrayLike
 from .arguments import require_share, require_whole
 from .subspace import Array, Subspace, as_subspace, require_same_probe
 
+# Eigenvalues are known to 1e-15 or so: the root of one above this to 1e-10.
+SMALLEST_SQUARE = 1e-10
+
 
 @dataclass(frozen=True, eq=False)
 class CCAResult:
@@ -158,6 +161,25 @@ def cca(
         sx.directions.rank,
         sy.directions.rank,
     )
+
+
+def correlations_between(cross: Array) -> Array:
+    """Singular values of ``Uₓᴴ U_y``, descending; of one such product, or of stacked ones.
+
+    Args:
+        cross: Shape (…, k_x, k_y).
+
+    Returns:
+        Shape (…, min(k_x, k_y)), at most 1.
+    """
+    small = cross if cross.shape[-2] <= cross.shape[-1] else cross.conj().mT
+    # Their squares are the eigenvalues of the product with itself, which are had twice as fast …
+    squares = np.linalg.eigvalsh(small @ small.conj().mT)[..., ::-1]
+    values = np.sqrt(np.maximum(squares, 0.0))
+    rough = squares[..., -1] < SMALLEST_SQUARE  # … but near 0 their roots are not worth much.
+    if rough.any():
+        values[rough] = np.linalg.svd(cross[rough], compute_uv=False)
+    return clipped(values)
 
 
 def clipped(correlations: Array) -> Array:

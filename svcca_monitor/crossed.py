@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .canonical import clipped
+from .canonical import SMALLEST_SQUARE, clipped, correlations_between
 from .eigensystem import eigensystem
 from .kernels import Formula, Sums
 from .subspace import Array, Subspace
@@ -19,13 +19,11 @@ from .subspace import Array, Subspace
 # Correlations closer than this are one correlation: the rounding of bases kept in float32 moves
 # equal correlations apart by some 1e-8, and turns their variates among themselves.
 TIE = 1e-7
-# Eigenvalues are known to 1e-15 or so: the root of one above this to 1e-10.
-SMALLEST_SQUARE = 1e-10
 
 
 def mean_correlation(cross: Array, x: Subspace, y: Subspace) -> float:
     """Mean of the canonical correlations."""
-    return float(np.mean(_correlations(cross)))
+    return float(np.mean(correlations_between(cross)))
 
 
 def mean_correlation_of_rests(cross: Array, x: Subspace, y: Subspace) -> float:
@@ -35,23 +33,13 @@ def mean_correlation_of_rests(cross: Array, x: Subspace, y: Subspace) -> float:
     complements, and are one in all others (Knyazev & Argentati 2002, SIAM J. Sci. Comput. 23:2008,
     theorem 2.7).
     """
-    return 1.0 - float(np.sum(1.0 - _correlations(cross))) / (x.n_samples - max(cross.shape))
+    return 1.0 - float(np.sum(1.0 - correlations_between(cross))) / (x.n_samples - max(cross.shape))
 
 
 def mean_squared_correlation_of_rests(cross: Array, x: Subspace, y: Subspace) -> float:
     """As `mean_correlation_of_rests`, of their squares."""
     lost = max(0.0, min(cross.shape) - _sum_of_squares(cross))
     return 1.0 - lost / (x.n_samples - max(cross.shape))
-
-
-def _correlations(cross: Array) -> Array:
-    """Canonical correlations, in any order."""
-    small = cross if cross.shape[0] <= cross.shape[1] else cross.conj().T
-    # Their squares are the eigenvalues of the product with itself, which are had twice as fast …
-    squares = np.linalg.eigvalsh(small @ small.conj().T)
-    if squares[0] < SMALLEST_SQUARE:  # … but near 0 their roots are not worth much.
-        return clipped(np.linalg.svd(cross, compute_uv=False))
-    return clipped(np.sqrt(squares))
 
 
 def mean_squared_correlation(cross: Array, x: Subspace, y: Subspace) -> float:

@@ -7,17 +7,25 @@ each frequency, put together (Raghu et al. 2017, §3 and appendix, arXiv:1706.05
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arguments import named
 from .batched import adjoint_product, in_parts
-from .canonical import clipped
+from .canonical import correlations_between
 from .messages import warn
+from .parallel import PASS, in_parallel
+from .rounding import as_array
 from .spatial import Size, filter_at, frequencies_of
-from .spectrum import Spectrum
+from .spectrum import FrequencyFactors, Spectrum
 from .subspace import Array, require_same_probe
+
+Maps = ArrayLike | Spectrum
+Layers = Sequence[Maps] | Mapping[str, Maps]
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,35 +132,162 @@ def fourier_cca(
         >>> result.frequencies.shape, result.all_correlations.shape, round(result.mean, 6)
         ((10, 2), (32,), 1.0)
     """
-    sx = x if isinstance(x, Spectrum) else Spectrum.from_maps(x, rtol=rtol, name="x")
-    sy = y if isinstance(y, Spectrum) else Spectrum.from_maps(y, rtol=rtol, name="y")
+    sx, sy = _as_spectrum("x", x, rtol), _as_spectrum("y", y, rtol)
     require_same_probe(sx, sy)
-    height, width = np.minimum(sx.pixels.shape[:2], sy.pixels.shape[:2]).tolist()
-    half = "c" not in (sx.pixels.dtype.kind, sy.pixels.dtype.kind)
-    grid = height, width
-    frequencies, multiplicity = frequencies_of(grid, half=half, max_frequency=max_frequency)
-    cut = explained_variance not in (None, 1.0)
-    fx, fy = (s.factors_at(frequencies, grid, cut=cut) for s in (sx, sy))
-    ranks = fx.leading(explained_variance), fy.leading(explained_variance)
-    if not np.minimum(*ranks).any():
+    meeting = _Meeting.of(sx, sy, max_frequency, explained_variance)
+    result = meeting.result()
+    if not any(map(len, result.correlations)):
+        ranks = meeting.factors(sx)[1], meeting.factors(sy)[1]
         constant = [name for name, rank in zip("xy", ranks, strict=True) if not rank.any()]
         where = f"in {' and '.join(constant)}" if constant else "in both x and y"
         warn(f"No frequency varies {where} over the probe set: the mean correlation is nan.")
-    if sx is sy:
-        rho, cross = [np.ones(k) for k in ranks[0]], [np.eye(k) for k in ranks[0]]
+    return result
+
+
+def fourier_grid(
+    rows: Layers,
+    columns: Layers | None = None,
+    *,
+    max_frequency: int | None = None,
+    explained_variance: float | None = None,
+    rtol: float | None = None,
+) -> Array:
+    """`fourier_cca(x, y).mean` of all pairs of layers, which are transformed and factorised once.
+
+    Args:
+        rows: Maps, dense layers or their `Spectrum`, as `fourier_cca` takes them: a dict from
+            names, or a list.
+        columns: The same for the columns; left out, the rows among themselves.
+        max_frequency: As in `fourier_cca`.
+        explained_variance: As in `fourier_cca`.
+        rtol: As in `fourier_cca`.
+
+    Returns:
+        Shape (len(rows), len(columns)); nan, with a warning, for pairs of which no frequency varies
+        in both.
+
+    Raises:
+        ValueError: As `fourier_cca` does, with the name of the layer.
+        TypeError: If the layers are neither a dict nor a list.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(50, 4, 4, 2))
+        >>> fourier_grid({"x": x, "shifted": np.roll(x, 1, axis=2)}).round(6).tolist()
+        [[1.0, 1.0], [1.0, 1.0]]
+    """
+    names, given = named(rows, "rows")
+    n = len(given)
+    if columns is None:
+        pairs = list(combinations_with_replacement(range(n), 2))
     else:
-        blocks, values = in_parts(_correlations, fx.basis, fy.basis, *ranks)
-        rho = [row[: min(i, j)] for row, i, j in zip(values, *ranks, strict=True)]
-        cross = [block[:i, :j] for block, i, j in zip(blocks, *ranks, strict=True)]
-    return FourierCCAResult(
-        frequencies,
-        multiplicity,
-        rho,
-        cross,
-        (fx.weights, fy.weights),
-        (sx.shape, sy.shape),
-        grid,
-    )
+        column_names, others = named(columns, "columns")
+        names, given = names + column_names, given + others
+        pairs = list(product(range(n), range(n, len(given))))
+    spectra = _spectra(names, given, rtol)
+    meetings = [
+        _Meeting.of(spectra[i], spectra[j], max_frequency, explained_variance) for i, j in pairs
+    ]
+    # All factors first: two pairs at a time would both make those of the layer that they share.
+    sides = {m.key(s): (m, s) for m in meetings for s in (m.x, m.y)}.values()
+    in_parallel(lambda side: side[0].factors(side[1]), [*sides], [m.cost(s, s) for m, s in sides])
+    means = in_parallel(lambda m: m.result().mean, meetings, [m.cost(m.x, m.y) for m in meetings])
+    grid = np.empty((n, n if columns is None else len(given) - n))
+    undefined = []
+    for (i, j), mean in zip(pairs, means, strict=True):
+        grid[i, j if columns is None else j - n] = mean
+        if columns is None:
+            grid[j, i] = mean
+        if np.isnan(mean):
+            undefined.append(f"{names[i]} and {names[j]}")
+    if undefined:
+        warn(
+            f"No frequency varies over the probe set in both of {', of '.join(undefined)}: the "
+            "mean correlation is nan."
+        )
+    return grid
+
+
+def _spectra(names: list[str], layers: list[Maps], rtol: float | None) -> list[Spectrum]:
+    """Of layers of the same examples."""
+    given = [
+        x if isinstance(x, Spectrum) else as_array(x, name)
+        for name, x in zip(names, layers, strict=True)
+    ]
+    costs = [0.0 if isinstance(x, Spectrum) else PASS * x.size for x in given]
+    items = list(zip(names, given, strict=True))
+    spectra = in_parallel(lambda item: _as_spectrum(*item, rtol), items, costs)
+    for name, spectrum in zip(names, spectra, strict=True):
+        require_same_probe(spectra[0], spectrum, names[0], name)
+    return spectra
+
+
+def _as_spectrum(name: str, x: Maps, rtol: float | None) -> Spectrum:
+    return x if isinstance(x, Spectrum) else Spectrum.from_maps(x, rtol=rtol, name=name)
+
+
+@dataclass(frozen=True, eq=False)
+class _Meeting:
+    """The frequencies at which two layers are compared.
+
+    Attributes:
+        x: One layer.
+        y: The other.
+        size: Of the grid of both.
+        frequencies: As `FourierCCAResult` has them.
+        multiplicity: As `FourierCCAResult` has them.
+        explained_variance: Share that the directions of a frequency must reach.
+    """
+
+    x: Spectrum
+    y: Spectrum
+    size: Size
+    frequencies: Array
+    multiplicity: Array
+    explained_variance: float | None
+
+    @classmethod
+    def of(
+        cls, x: Spectrum, y: Spectrum, max_frequency: int | None, explained_variance: float | None
+    ) -> _Meeting:
+        height, width = np.minimum(x.pixels.shape[:2], y.pixels.shape[:2]).tolist()
+        half = "c" not in (x.pixels.dtype.kind, y.pixels.dtype.kind)
+        size = height, width
+        frequencies, times = frequencies_of(size, half=half, max_frequency=max_frequency)
+        return cls(x, y, size, frequencies, times, explained_variance)
+
+    def factors(self, s: Spectrum) -> tuple[FrequencyFactors, Array]:
+        """Of one of the two, and how many directions of each frequency are compared."""
+        cut = self.explained_variance not in (None, 1.0)
+        factors = s.factors_at(self.frequencies, self.size, cut=cut)
+        return factors, factors.leading(self.explained_variance)
+
+    def result(self) -> FourierCCAResult:
+        (fx, x_rank), (fy, y_rank) = self.factors(self.x), self.factors(self.y)
+        if self.x is self.y:
+            rho, cross = [np.ones(k) for k in x_rank], [np.eye(k) for k in x_rank]
+        else:
+            blocks, values = in_parts(_correlations, fx.basis, fy.basis, x_rank, y_rank)
+            ranks = list(zip(x_rank, y_rank, strict=True))
+            rho = [row[: min(k)] for row, k in zip(values, ranks, strict=True)]
+            cross = [block[:i, :j] for block, (i, j) in zip(blocks, ranks, strict=True)]
+        return FourierCCAResult(
+            self.frequencies,
+            self.multiplicity,
+            rho,
+            cross,
+            (fx.weights, fy.weights),
+            (self.x.shape, self.y.shape),
+            self.size,
+        )
+
+    def key(self, s: Spectrum) -> tuple[int, Size, bytes]:
+        """Alike where the factors of one of the two are alike."""
+        return id(s), self.size, self.frequencies.tobytes()
+
+    def cost(self, a: Spectrum, b: Spectrum) -> float:
+        """Floating-point operations of products of two layers at all frequencies, roughly."""
+        return 8.0 * len(self.frequencies) * a.n_samples * len(a.alive) * len(b.alive)
 
 
 def _correlations(x: Array, y: Array, x_rank: Array, y_rank: Array) -> tuple[Array, Array]:
@@ -160,4 +295,4 @@ def _correlations(x: Array, y: Array, x_rank: Array, y_rank: Array) -> tuple[Arr
     cross = adjoint_product(x, y)
     for side, rank in ((cross, x_rank), (cross.mT, y_rank)):
         side[np.arange(side.shape[1]) >= rank[:, None]] = 0  # adds correlations 0, at the end
-    return cross, clipped(np.linalg.svd(cross, compute_uv=False))
+    return cross, correlations_between(cross)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arguments import named
 from .definition import Measure
 from .kernels import Centred, Weighted, own_sums
 from .kernels import cost as kernel_cost
@@ -78,8 +79,8 @@ def _prepared(
     columns: Layers | None,
 ) -> tuple[Names, list[Prepared], list[Prepared]]:
     """Both sets at once: no thread waits for the last layer of the first."""
-    row_names, given = _named(rows, "rows")
-    column_names, others = (row_names, []) if columns is None else _named(columns, "columns")
+    row_names, given = named(rows, "rows")
+    column_names, others = (row_names, []) if columns is None else named(columns, "columns")
     items = [*zip(row_names, given, strict=True)]
     if columns is not None:
         items += zip(column_names, others, strict=True)
@@ -96,7 +97,7 @@ def unfactorised_is_cheaper(rows: Layers, columns: Layers | None) -> bool:
     shapes: list[tuple[int, ...]]
     widths, own, n = [], 0.0, 0
     for layers in (rows, () if columns is None else columns):
-        _, given = _named(layers, "")
+        _, given = named(layers, "")
         shapes = [_shape(layer) for layer in given]
         if any(len(shape) != 2 for shape in shapes):
             return False
@@ -107,17 +108,6 @@ def unfactorised_is_cheaper(rows: Layers, columns: Layers | None) -> bool:
         widths.append(sum(shape[1] for shape in shapes))
     p, q = (widths[0], widths[0] / 2) if columns is None else widths
     return kernel_cost(n, sum(widths)) < own + 2.0 * n * p * q
-
-
-def _named(layers: Layers, what: str) -> tuple[list[str], list[Layer]]:
-    if isinstance(layers, Mapping):
-        return list(layers), list(layers.values())
-    if not isinstance(layers, Sequence | np.ndarray):
-        raise TypeError(
-            f"Layers must be a dict from names to layers, or a list. Received a "
-            f"{type(layers).__name__}."
-        )
-    return [f"{what}[{i}]" for i in range(len(layers))], list(layers)
 
 
 def _check_together(names: list[str], layers: Sequence[Weighted]) -> None:

@@ -5,6 +5,7 @@ import oracle
 import pytest
 
 from svcca_monitor import Subspace, canonical_correlations, cca, similarity
+from svcca_monitor.canonical import correlations_between
 
 SHAPES = [(300, 6, 6), (200, 12, 5), (150, 3, 20), (60, 25, 30)]
 
@@ -285,3 +286,21 @@ def test_aggregations_refuse_what_they_cannot_take():
         result.top_mean(1.5)
     with pytest.raises(ValueError, match=r"must be a number in \(0, 1\). Received: level=2"):
         result.significant_directions(2.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3)])
+def test_correlations_of_stacked_products_are_known_however_small(dtype, shape):
+    rng = np.random.default_rng(0)
+
+    def turn(k):
+        z = rng.normal(size=(k, k)) + (
+            1j * rng.normal(size=(k, k)) if np.dtype(dtype).kind == "c" else 0
+        )
+        return np.linalg.qr(z)[0][:, :3]
+
+    expected = np.array([[1.0, 0.7, 0.2], [0.9, 1e-7, 3e-9], [1.0, 0.0, 0.0], [0.5, 0.5, 2e-4]])
+    cross = np.stack([turn(shape[0]) * rho @ turn(shape[1]).conj().T for rho in expected])
+    np.testing.assert_allclose(correlations_between(cross), expected, rtol=0, atol=1e-12)
+    for product, rho in zip(cross, expected, strict=True):
+        np.testing.assert_allclose(correlations_between(product), rho, rtol=0, atol=1e-12)

@@ -110,5 +110,5 @@ def test_everything_after_the_arrays_is_keyword_only():
 
 
 def test_docstring_examples_are_true():
-    assert doctest.testmod(svcca_monitor.fourier).attempted == 4
+    assert doctest.testmod(svcca_monitor.fourier).attempted == 7
     assert doctest.testmod(svcca_monitor.fourier).failed == 0

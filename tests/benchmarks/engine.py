@@ -26,7 +26,7 @@ from memory import measure_peak, peaks
 from timing import COLUMNS, Contender, markdown, row, side_by_side, whole
 from workloads import MIDDLE, SNAPSHOTS, full, quick
 
-from svcca_monitor import Spectrum, Subspace, fourier_cca, similarity_grid
+from svcca_monitor import Subspace, fourier_grid, similarity_grid
 from svcca_monitor.parallel import one_blas_thread
 
 PUBLISHED = {"svcca": published.svcca, "cca": published.cca, "pwcca": published.pwcca}
@@ -254,20 +254,15 @@ def maps(layers, args):
     other = sampled(
         "the published maths, frequency by frequency", loop, pairs, 9, [(transforms, 1)]
     )
-    ours = whole("", lambda: at_all_frequencies(layers))
+    ours = whole("", lambda: fourier_grid(layers))
     mine, theirs = side_by_side([ours, other], args.repeats)
-    grid, some = at_all_frequencies(layers), spread(pairs, 3)
+    grid, some = fourier_grid(layers), spread(pairs, 3)
     error = max(abs(grid[i, j] - exact.fourier_cca(layers[i], layers[j])) for i, j in some)
     cells = {
         "target": TARGETS["W4", "DFT-CCA"],
         "error f32": f"{error:.0e}",
     } | peaks("W4", args.quick)
     yield row("W4", "DFT-CCA", other.name, theirs, mine, **cells)
-
-
-def at_all_frequencies(layers):
-    spectra = [Spectrum.from_maps(x) for x in layers]
-    return {(i, j): fourier_cca(spectra[i], spectra[j]).mean for i, j in among(layers)}
 
 
 def to_weigh(name, nets, whose):
@@ -290,7 +285,7 @@ def to_weigh(name, nets, whose):
     if name == "W2":
         snapshots = [list(layers.values()) for layers in net.snapshots(SNAPSHOTS)]
         return lambda: against_the_end(snapshots, end)
-    return (lambda: at_all_frequencies(end)) if name == "W4" else lambda: similarity_grid(end)
+    return (lambda: fourier_grid(end)) if name == "W4" else lambda: similarity_grid(end)
 
 
 def main():

@@ -1,0 +1,118 @@
+"""All pairs of layers at each frequency: what `fourier_cca` says of each, at a lower price."""
+
+import warnings
+
+import numpy as np
+import pytest
+from fourier_oracle import pair
+
+import svcca_monitor.spectrum
+from svcca_monitor import Spectrum, fourier_cca, fourier_grid
+
+
+@pytest.fixture
+def layers():
+    """Maps of two sizes, complex ones, a dense layer."""
+    x, y = pair((6, 4))
+    small, other = pair((3, 5), seed=1)
+    return {
+        "x": x,
+        "y": y.astype(np.float32),
+        "small": small + 1j * small**2,
+        "dense": other[:, 0, 0],
+    }
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"max_frequency": 1}, {"explained_variance": 0.8}, {"rtol": 0.3}]
+)
+def test_every_entry_is_the_mean_of_its_pair(layers, options):
+    rows, columns = layers, {name: layers[name] for name in ("small", "y")}
+    grid = fourier_grid(rows, columns, **options)
+    expected = [
+        [fourier_cca(x, y, **options).mean for y in columns.values()] for x in rows.values()
+    ]
+    np.testing.assert_allclose(grid, expected, rtol=0, atol=1e-12)
+
+
+def test_rows_among_themselves_are_symmetric_with_ones_on_the_diagonal(layers):
+    grid = fourier_grid(layers)
+    np.testing.assert_array_equal(grid, grid.T)
+    np.testing.assert_array_equal(grid.diagonal(), 1.0)
+    np.testing.assert_allclose(grid, fourier_grid(layers, layers), rtol=0, atol=1e-6)
+    assert grid[0, 1] == fourier_cca(layers["x"], layers["y"]).mean
+
+
+def test_layers_may_be_a_list_and_spectra(layers):
+    expected = fourier_grid(layers)
+    spectra = [Spectrum.from_maps(x) for x in layers.values()]
+    np.testing.assert_array_equal(fourier_grid([*layers.values()]), expected)
+    np.testing.assert_array_equal(fourier_grid(spectra), expected)
+    np.testing.assert_array_equal(fourier_grid({"a": spectra[0]}, [layers["y"]]), expected[:1, 1:2])
+
+
+def test_without_layers_there_is_nothing_to_compare(layers):
+    assert fourier_grid([]).shape == (0, 0)
+    assert fourier_grid(layers, []).shape == (4, 0)
+    assert fourier_grid({}, layers).shape == (0, 4)
+
+
+def test_many_layers_in_threads_are_as_they_are_alone():
+    maps = [pair((16, 16), n=300, channels=(12, 9), seed=i)[i % 2] for i in range(4)]
+    maps += [pair((8, 8), n=300, channels=(12, 20), seed=i)[1] for i in range(3)]
+    grid = fourier_grid(maps)
+    for i, x in enumerate(maps):
+        for j, y in enumerate(maps):
+            if i != j:
+                assert grid[i, j] == pytest.approx(fourier_cca(x, y).mean, abs=1e-12)
+
+
+def test_each_layer_is_factorised_once_a_grid_of_frequencies(monkeypatch):
+    shapes = []
+    factorise = svcca_monitor.spectrum.factorise
+
+    def counting(blocks, dtype):
+        shapes.append(blocks.shape)
+        return factorise(blocks, dtype)
+
+    monkeypatch.setattr(svcca_monitor.spectrum, "factorise", counting)
+    (a, b), c = pair((6, 6)), pair((4, 4))[0]
+    fourier_grid([a, b, c])
+    # 20 frequencies of the 6 × 6 maps among themselves; 10 where they meet 4 × 4, and there.
+    assert sorted(shapes) == [(10, 60, 2), (10, 60, 2), (10, 60, 3), (20, 60, 2), (20, 60, 3)]
+
+
+def test_pairs_of_which_no_frequency_varies_are_nan_and_named_in_one_warning():
+    x, y = pair((4, 4))
+    flat = np.ones_like(x)
+    # One varies at the zero frequency alone, the other nowhere else than there.
+    level, ripple = np.ones_like(x) * x[:, :1, :1], x - x.mean(axis=(1, 2), keepdims=True)
+    with pytest.warns(UserWarning, match="No frequency varies") as caught:
+        grid = fourier_grid({"x": x, "flat": flat, "level": level}, {"y": y, "ripple": ripple})
+    [message] = [str(w.message) for w in caught]
+    assert "both of x and" not in message
+    for named in ("flat and y", "of flat and ripple", "of level and ripple: the mean"):
+        assert named in message
+    np.testing.assert_array_equal(np.isnan(grid), [[False, False], [True, True], [False, True]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fourier_grid([x, y])
+
+
+def test_an_error_names_the_layer():
+    x, y = pair((4, 4))
+    broken = x.copy()
+    broken[3] = np.nan
+    with pytest.raises(ValueError, match=r"`conv2` has 32 values .* NaN"):
+        fourier_grid({"conv1": x, "conv2": broken})
+    with pytest.raises(ValueError, match=r"`columns\[1\]` must be maps of shape"):
+        fourier_grid([x], [y, y[0]])
+    with pytest.raises(ValueError, match=r"`conv1` has 60 samples but `columns\[0\]` has 59"):
+        fourier_grid({"conv1": x}, [y[1:]])
+    with pytest.raises(ValueError, match="`a` must be an array of numbers"):
+        fourier_grid({"a": [[1.0], [1.0, 2.0]]})
+    with pytest.raises(TypeError, match="Layers must be a dict from names to layers, or a list"):
+        fourier_grid(iter([x]))
+    for options in ({"max_frequency": -1}, {"explained_variance": 2.0}, {"rtol": 1.0}):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            fourier_grid([x, y], **options)
