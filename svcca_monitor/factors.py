@@ -7,10 +7,7 @@ activations that came in single precision, whose rounding hides what it loses.
 
 from __future__ import annotations
 
-import mmap
-import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -19,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .eigensystem import Eigensystem, eigensystem
-from .lapack import blas
+from .gram_matrix import Gram, add_product
 from .rounding import (
     EPS64,
     SINGLE,
     SMALLEST,
     blocks,
+    centre,
     column_norms,
     noise_of_columns,
     rounding_noise,
@@ -72,77 +70,6 @@ class Factors:
         if k == len(self.spectrum) and not self.complete:
             return False
         return not k or bool(self.spectrum[k - 1] >= self.reach * self.spectrum[0])
-
-
-@dataclass(frozen=True, eq=False)
-class Gram:
-    """``XXᴴ`` of centred features; that of more features is the sum.
-
-    Attributes:
-        matrix: Shape (n_samples, n_samples), double precision; the upper triangle counts.
-        mean: Of each feature, shape (n_features,).
-        squares: Of the norm of each centred feature, shape (n_features,).
-        eps: Rounding unit of what was stored.
-    """
-
-    matrix: Array
-    mean: Array
-    squares: Array
-    eps: float
-
-    @classmethod
-    def of(cls, x: Array, eps: float) -> Gram:
-        """Of checked activations, some columns at a time."""
-        matrix = _square(len(x), np.dtype(np.complex128 if x.dtype.kind == "c" else np.float64))
-        means, squares = [], []
-        for block in blocks(x):
-            part, mean = centre(block)
-            _add_product(matrix, part)
-            means.append(mean)
-            squares.append(np.einsum("ij,ij->j", part, part.conj()).real)
-            del part  # not beside the next one
-        return cls(matrix, np.concatenate(means), np.concatenate(squares), eps)
-
-    def __add__(self, other: Gram) -> Gram:
-        return Gram(
-            self.matrix + other.matrix,
-            np.concatenate([self.mean, other.mean]),
-            np.concatenate([self.squares, other.squares]),
-            max(self.eps, other.eps),
-        )
-
-    def noise(self) -> float:
-        """Below this a singular value cannot be told from the rounding of what was stored."""
-        return noise_of_columns(self.stored, len(self.matrix), self.eps)
-
-    @property
-    def stored(self) -> Array:
-        """Norms of the features, means included."""
-        return np.sqrt(self.squares + len(self.matrix) * np.abs(self.mean) ** 2)
-
-
-def _square(n: int, dtype: np.dtype[Any]) -> Array:
-    """Zeros from the system, which has them back at once: an allocator may keep what is freed."""
-    size = n * n * dtype.itemsize
-    if sys.platform == "win32":
-        room = mmap.mmap(-1, size)
-    else:  # what is shared with processes that are forked has small pages too
-        room = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    if sys.platform == "linux":
-        with suppress(OSError):  # of a kernel without large pages
-            room.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(room, dtype).reshape(n, n)
-
-
-def _add_product(matrix: Array, x: Array) -> None:
-    """Add XXᴴ to the upper triangle, at least, of a Gram matrix."""
-    if x.dtype.kind == "c":
-        matrix += x @ x.conj().T
-        return
-    # In place: the product would be as large again. Fortran takes rows for columns.
-    n, p = x.shape
-    how = (b"T", n, p, 1.0, x, p) if x.flags.c_contiguous else (b"N", n, p, 1.0, x, n)
-    blas("dsyrk", b"L", *how, 1.0, matrix, n)
 
 
 def by_svd(x: Array, *, eps: float, rtol: float | None = None, denoised: bool = True) -> Factors:
@@ -207,7 +134,7 @@ def in_equal_scale(x: Array, *, eps: float, found: int) -> Factors | None:
 def _by_covariance(x: Array, eps: float, rtol: float | None, denoised: bool) -> Factors:
     centred, mean = centre(x)
     gram = np.zeros((x.shape[1], x.shape[1]), centred.dtype)
-    _add_product(gram, centred.conj().T)
+    add_product(gram, centred.conj().T)
     squares = gram.diagonal().real
     alive = squares > 0
     some_dead = alive.any() and not alive.all()
@@ -295,26 +222,6 @@ def orthonormalised(u: Array) -> Array:
         u = u - u @ (e / 2 - 0.375 * e2 + 0.3125 * (e @ e2))
         if np.linalg.norm(e) < SERIES:
             return u
-
-
-def centre(x: Array) -> tuple[Array, Array]:
-    """Centred columns in double precision, and their means."""
-    matrix = x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
-    if x.dtype.kind != "c" and x.dtype.itemsize < matrix.dtype.itemsize:
-        mean = matrix.mean(axis=0)  # exact where all of a column are alike
-        matrix -= mean
-        return matrix, mean
-    # The mean of a constant column is rounded, and the remainder would pass for a direction.
-    constant = (matrix == matrix[:1]).all(axis=0)
-    mean = matrix.mean(axis=0)
-    matrix -= mean
-    # Far from 0 the mean is rounded by more than the numbers differ: once more, near 0.
-    rest = matrix.mean(axis=0)
-    matrix -= rest
-    mean += rest
-    if constant.any():
-        matrix[:, constant] = 0.0
-    return matrix, mean
 
 
 def thin_svd(centred: Array) -> tuple[Array, Array, Array]:

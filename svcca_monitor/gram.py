@@ -8,7 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .factors import GRAM_NOISE, Gram, eigen
+from .factors import GRAM_NOISE, eigen
+from .gram_matrix import Gram
 from .messages import unknown_name, warn
 from .rounding import ROUNDINGS, SINGLE, checked
 from .subspace import Array, Criterion, Subspace

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .factors import centre
 from .parallel import PASS, in_parallel
 from .precision import Coarse, dominated, in_single, product_dtype
-from .rounding import SINGLE, noise_of_columns
+from .rounding import SINGLE, centre, noise_of_columns
 
 Array = NDArray[Any]
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from .batches import SMALLEST, Stream
-from .factors import GRAM_NOISE, centre, thin_svd
+from .factors import GRAM_NOISE, thin_svd
 from .measures import MEASURES
 from .messages import unknown_name, warn
 from .pairs import rescaled
-from .rounding import noise_of_columns, scaled_noise
+from .rounding import centre, noise_of_columns, scaled_noise
 from .subspace import Array, Subspace
 
 # Debiasing takes away as much as there was: what is left below this share of it is rounding.

@@ -70,6 +70,26 @@ def blocks(x: Array) -> Iterator[Array]:
     return (x[:, start : start + BLOCK] for start in range(0, x.shape[1], BLOCK))
 
 
+def centre(x: Array) -> tuple[Array, Array]:
+    """Centred columns in double precision, and their means."""
+    matrix = x.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+    if x.dtype.kind != "c" and x.dtype.itemsize < matrix.dtype.itemsize:
+        mean = matrix.mean(axis=0)  # exact where all of a column are alike
+        matrix -= mean
+        return matrix, mean
+    # The mean of a constant column is rounded, and the remainder would pass for a direction.
+    constant = (matrix == matrix[:1]).all(axis=0)
+    mean = matrix.mean(axis=0)
+    matrix -= mean
+    # Far from 0 the mean is rounded by more than the numbers differ: once more, near 0.
+    rest = matrix.mean(axis=0)
+    matrix -= rest
+    mean += rest
+    if constant.any():
+        matrix[:, constant] = 0.0
+    return matrix, mean
+
+
 def as_array(x: Any, name: str) -> Array:
     """What NumPy makes of an argument; a ValueError that names it if that is no array."""
     if np.ma.is_masked(x):

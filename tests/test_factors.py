@@ -10,6 +10,7 @@ import oracle
 import pytest
 
 from svcca_monitor import Subspace, factors, mean_cca, svcca
+from svcca_monitor.rounding import centre
 
 
 def decaying(shape, *, seed=0, power=1.0):
@@ -138,7 +139,7 @@ def test_a_wide_layer_takes_memory_for_a_block_and_the_gram_matrix_only():
 def test_constant_columns_are_0_once_centred(dtype, n):
     values = np.random.default_rng(0).normal(size=50) * np.repeat([1e-3, 1.0, 1e3], [10, 20, 20])
     column = (values * (1 + 2j) if dtype[0] == "c" else values).astype(dtype)
-    centred, mean = factors.centre(np.repeat(column[None], n, axis=0))
+    centred, mean = centre(np.repeat(column[None], n, axis=0))
     assert not centred.any()
     np.testing.assert_allclose(mean, column, rtol=1e-15)
 
@@ -146,7 +147,7 @@ def test_constant_columns_are_0_once_centred(dtype, n):
 FORKED = """
 import os
 import numpy as np
-from svcca_monitor.factors import Gram
+from svcca_monitor.gram_matrix import Gram
 gram = Gram.of(np.random.default_rng(0).normal(size=(30, 90)), 1e-16)
 before = gram.matrix.copy()
 child = os.fork()
