@@ -132,11 +132,7 @@ def pane(net, args):
     rows, columns = (list(net.layers(share).values()) for share in (MIDDLE, 1.0))
     layers, half = rows + columns, len(rows)
     pairs = [(i, half + j) for i, j in product(range(half), range(half))]
-    ranks = [
-        np.hstack([exact.Exact(x).leading if args.quick else _leading(x) for x in side])
-        for side in (rows, columns)
-    ]
-    least = floor(layers, ranks)
+    least = floor(layers, [_bases(side) for side in (rows, columns)])
     weights = {whose: peaks("W1", args.quick, whose) for whose in ("published", *installed())}
     for measure in ("svcca", "cca", "pwcca", "cka"):
 
@@ -174,8 +170,9 @@ def pane(net, args):
     yield from live.one_core_busy(rows, columns, args.repeats)
 
 
-def _leading(x):
-    return Subspace.from_activations(x, explained_variance=0.99).basis
+def _bases(layers):
+    """The directions that `svcca` keeps of each layer, side by side."""
+    return np.hstack([Subspace.from_activations(x, explained_variance=0.99).basis for x in layers])
 
 
 def series(net, args):
@@ -189,7 +186,11 @@ def series(net, args):
     other = hoisted(layers, pairs, 64)
     ours = whole("", lambda: against_the_end(snapshots, end))
     mine, theirs = side_by_side([ours, other], args.repeats)
-    cells = {"target": TARGETS["W2", "svcca"]} | peaks("W2", args.quick)
+    # That of the end itself is a twentieth of them, and left out.
+    a_snapshot = snapshots[SNAPSHOTS // 2]
+    least = SNAPSHOTS * floor(a_snapshot, [_bases(side) for side in (a_snapshot, end)])
+    cells = {"target": TARGETS["W2", "svcca"], "× floor": f"{mine / least:.1f}"}
+    cells |= peaks("W2", args.quick)
     yield row("W2", "svcca", other.name, theirs, mine, **cells)
     factors = [Subspace.from_activations(x) for x in layers]
 
@@ -225,7 +226,7 @@ def wide(name, layers, args):
     other = hoisted(layers, pairs, 4)
     repeats = 1 if not args.quick else args.repeats
     mine, theirs = side_by_side([whole("", ours), other], repeats)
-    bases = np.hstack([_leading(x) for x in layers])
+    bases = _bases(layers)
     least = floor(layers, (bases, bases))
     cells = {"target": TARGETS[name, "svcca"], "× floor": f"{mine / least:.1f}"}
     cells |= errors("svcca", ours, layers, pairs, 3, double=False) | peaks(name, args.quick)
