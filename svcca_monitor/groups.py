@@ -83,37 +83,21 @@ def compare_groups(
         ]
         found_pairs = client.gather(futures)
     values, chance = map(np.array, zip(*found_pairs, strict=True))
-    ends = np.cumsum([0, *(len(members) for members in groups.values())])
-    members_of = [np.arange(a, b) for a, b in pairwise(ends)]
-    shape = (len(names), len(groups), len(groups))
     # No similarity is above 1, or below what its measure can be unless chance is taken off.
     lowest = -np.inf if adjusted else get_measure(measure).lowest
-    found = {key: np.full(shape, np.nan) for key in ("similarity", "lower", "upper", "chance")}
-    n_pairs = np.zeros(shape, dtype=int)
-    for g, a in enumerate(members_of):
-        for h, b in enumerate(members_of[: g + 1]):
-            other = None if g == h else b
-            mean, low, high = pair_mean_interval(
-                values,
-                a,
-                other,
-                interval=interval,
-                method=method,
-                n_resamples=n_resamples,
-                seed=seed,
-            )
-            of_pairs = mean, np.maximum(low, lowest), np.minimum(high, 1.0)
-            level = pair_mean_interval(chance, a, other)[0]
-            at = np.isfinite(values[:, a][:, :, b])
-            if g == h:
-                at &= np.tri(len(a), k=-1, dtype=bool)
-            for i, j in ((g, h), (h, g)):
-                for key, each in zip(found, (*of_pairs, level), strict=True):
-                    found[key][:, i, j] = each
-                n_pairs[:, i, j] = at.sum(axis=(1, 2))
+    found = _within_and_between(
+        values,
+        chance,
+        [len(members) for members in groups.values()],
+        lowest,
+        interval=interval,
+        method=method,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
     dims = ("layer", "group", "other_group")
     return xr.Dataset(
-        {**{key: (dims, each) for key, each in found.items()}, "n_pairs": (dims, n_pairs)},
+        {key: (dims, each) for key, each in found.items()},
         coords={"layer": names, "group": list(groups), "other_group": list(groups)},
         attrs={
             "measure": measure,
@@ -123,6 +107,44 @@ def compare_groups(
             "method": method,
         },
     )
+
+
+def _within_and_between(
+    values: Array, chance: Array, sizes: Sequence[int], lowest: float, **how: Any
+) -> dict[str, Array]:
+    """Means over the pairs of runs of two groups each, and their intervals.
+
+    Args:
+        values: Similarity of each two runs, shape (n_layers, n_runs, n_runs).
+        chance: Its level by chance, of the same shape.
+        sizes: Runs of each group, in order.
+        lowest: No similarity is below this.
+        **how: Of `pair_mean_interval`.
+
+    Returns:
+        Arrays of shape (n_layers, n_groups, n_groups).
+    """
+    members = [np.arange(a, b) for a, b in pairwise(np.cumsum([0, *sizes]))]
+    shape = (len(values), len(members), len(members))
+    found = {key: np.full(shape, np.nan) for key in ("similarity", "lower", "upper", "chance")}
+    found["n_pairs"] = np.zeros(shape, dtype=int)
+    for g, a in enumerate(members):
+        for h, b in enumerate(members[: g + 1]):
+            other = None if g == h else b
+            mean, low, high = pair_mean_interval(values, a, other, **how)
+            there = np.isfinite(values[:, a][:, :, b])
+            if g == h:
+                there &= np.tri(len(a), k=-1, dtype=bool)
+            of_pairs = {
+                "similarity": mean,
+                "lower": np.maximum(low, lowest),
+                "upper": np.minimum(high, 1.0),
+                "chance": pair_mean_interval(chance, a, other)[0],
+                "n_pairs": there.sum(axis=(1, 2)),
+            }
+            for key, each in of_pairs.items():
+                found[key][:, g, h] = found[key][:, h, g] = each
+    return found
 
 
 def require_comparable(runs: Sequence[Run]) -> None:

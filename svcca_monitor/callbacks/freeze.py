@@ -68,16 +68,8 @@ class FreezeTraining(keras.callbacks.Callback):
             )
         if isinstance(schedule, str) and schedule not in SCHEDULES:
             raise ValueError(unknown_name("schedule", schedule, (*SCHEDULES, "a list of epochs")))
-        if not isinstance(schedule, str | None) and not len(schedule):
-            raise ValueError(
-                "A `schedule` of no epochs freezes nothing. List those after which layers are "
-                f"frozen, or leave FreezeTraining out. Received: {schedule!r}"
-            )
-        if not isinstance(schedule, str | None) and list(schedule) != sorted(schedule):
-            raise ValueError(
-                "A `schedule` lists the epochs after which layers are frozen from the bottom, so "
-                f"it cannot descend. Received: {list(schedule)}"
-            )
+        if not isinstance(schedule, str | None):
+            _check_epochs(schedule)
         if not 0 < threshold <= 1 or not (isinstance(patience, int) and patience >= 1):
             raise ValueError(
                 "`threshold` must be in (0, 1] and `patience` a whole number from 1 on. "
@@ -175,3 +167,16 @@ class FreezeTraining(keras.callbacks.Callback):
             self._layers[name].trainable = False  # type: ignore[index]
         # The compiled step holds the list of what it trains.
         self.model.make_train_function(force=True)
+
+
+def _check_epochs(schedule: Sequence[float]) -> None:
+    if not len(schedule):
+        raise ValueError(
+            "A `schedule` of no epochs freezes nothing. List those after which layers are frozen, "
+            f"or leave FreezeTraining out. Received: {schedule!r}"
+        )
+    if list(schedule) != sorted(schedule):
+        raise ValueError(
+            "A `schedule` lists the epochs after which layers are frozen from the bottom, so it "
+            f"cannot descend. Received: {list(schedule)}"
+        )
