@@ -163,20 +163,27 @@ def cca(
     )
 
 
-def correlations_between(cross: Array) -> Array:
+def correlations_between(cross: Array, ranks: Array | None = None) -> Array:
     """Singular values of ``Uₓᴴ U_y``, descending; of one such product, or of stacked ones.
 
     Args:
-        cross: Shape (…, k_x, k_y).
+        cross: In double precision, shape (…, k_x, k_y).
+        ranks: How many are wanted of each product, shape (…); the others are not to be relied on.
 
     Returns:
         Shape (…, min(k_x, k_y)), at most 1.
     """
+    if not min(cross.shape[-2:]):
+        return np.empty((*cross.shape[:-2], 0))
     small = cross if cross.shape[-2] <= cross.shape[-1] else cross.conj().mT
     # Their squares are the eigenvalues of the product with itself, which are had twice as fast …
     squares = np.linalg.eigvalsh(small @ small.conj().mT)[..., ::-1]
     values = np.sqrt(np.maximum(squares, 0.0))
-    rough = squares[..., -1] < SMALLEST_SQUARE  # … but near 0 their roots are not worth much.
+    last = squares[..., -1]
+    if ranks is not None:
+        at = np.maximum(ranks, 1)[..., None] - 1
+        last = np.take_along_axis(squares, at, axis=-1)[..., 0]
+    rough = last < SMALLEST_SQUARE  # … but near 0 their roots are not worth much.
     if rough.any():
         values[rough] = np.linalg.svd(cross[rough], compute_uv=False)
     return clipped(values)

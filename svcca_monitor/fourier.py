@@ -51,8 +51,8 @@ class FourierCCAResult:
     @property
     def all_correlations(self) -> Array:
         """Those of the full spectrum, descending."""
-        pairs = zip(self.correlations, self.multiplicity, strict=True)
-        return np.sort(np.concatenate([np.repeat(rho, times) for rho, times in pairs]))[::-1]
+        times = np.repeat(self.multiplicity, [len(rho) for rho in self.correlations])
+        return np.sort(np.repeat(np.concatenate(self.correlations), times))[::-1]
 
     @property
     def mean(self) -> float:
@@ -267,7 +267,9 @@ class _Meeting:
         if self.x is self.y:
             rho, cross = [np.ones(k) for k in x_rank], [np.eye(k) for k in x_rank]
         else:
-            blocks, values = in_parts(_correlations, fx.basis, fy.basis, x_rank, y_rank)
+            # A layer of few samples, or cut, has far fewer directions than its basis, everywhere.
+            bases = (f.basis[..., : max(1, k.max())] for f, k in ((fx, x_rank), (fy, y_rank)))
+            blocks, values = in_parts(_correlations, *bases, x_rank, y_rank)
             ranks = list(zip(x_rank, y_rank, strict=True))
             rho = [row[: min(k)] for row, k in zip(values, ranks, strict=True)]
             cross = [block[:i, :j] for block, (i, j) in zip(blocks, ranks, strict=True)]
@@ -295,4 +297,4 @@ def _correlations(x: Array, y: Array, x_rank: Array, y_rank: Array) -> tuple[Arr
     cross = adjoint_product(x, y)
     for side, rank in ((cross, x_rank), (cross.mT, y_rank)):
         side[np.arange(side.shape[1]) >= rank[:, None]] = 0  # adds correlations 0, at the end
-    return cross, correlations_between(cross)
+    return cross, correlations_between(cross, np.minimum(x_rank, y_rank))

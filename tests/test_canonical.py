@@ -304,3 +304,12 @@ def test_correlations_of_stacked_products_are_known_however_small(dtype, shape):
     np.testing.assert_allclose(correlations_between(cross), expected, rtol=0, atol=1e-12)
     for product, rho in zip(cross, expected, strict=True):
         np.testing.assert_allclose(correlations_between(product), rho, rtol=0, atol=1e-12)
+    ranks = np.array([3, 2, 1, 0])
+    for found, rho, k in zip(correlations_between(cross, ranks), expected, ranks, strict=True):
+        np.testing.assert_allclose(found[:k], rho[:k], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 3, 0), (4, 0, 3), (0, 2, 3)])
+def test_products_without_directions_have_no_correlations(shape):
+    expected = np.linalg.svd(np.zeros(shape), compute_uv=False).shape
+    assert correlations_between(np.zeros(shape)).shape == expected

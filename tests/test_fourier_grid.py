@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from fourier_oracle import pair
 
+import svcca_monitor.fourier
 import svcca_monitor.spectrum
 from svcca_monitor import Spectrum, fourier_cca, fourier_grid
 
@@ -80,6 +81,28 @@ def test_each_layer_is_factorised_once_a_grid_of_frequencies(monkeypatch):
     fourier_grid([a, b, c])
     # 20 frequencies of the 6 × 6 maps among themselves; 10 where they meet 4 × 4, and there.
     assert sorted(shapes) == [(10, 60, 2), (10, 60, 2), (10, 60, 3), (20, 60, 2), (20, 60, 3)]
+
+
+@pytest.mark.parametrize(
+    ("n", "copies", "share", "most"), [(4, 1, None, 3), (60, 2, None, 5), (60, 1, 0.5, 3)]
+)
+def test_directions_that_no_frequency_has_cost_nothing(n, copies, share, most, monkeypatch):
+    """Of few samples, doubled channels, or below a cut: their zeros need no second way."""
+    maps = pair((6, 6), n=n, channels=(5, 4))
+    spectra = [Spectrum.from_maps(np.concatenate([z] * copies, axis=-1)) for z in maps]
+    expected = fourier_grid(spectra, explained_variance=share)
+    shapes = []
+    between = svcca_monitor.fourier.correlations_between
+
+    def watched(cross, ranks):
+        shapes.append(cross.shape[1:])
+        return between(cross, ranks)
+
+    monkeypatch.setattr(np.linalg, "svd", None)
+    monkeypatch.setattr(svcca_monitor.fourier, "correlations_between", watched)
+    np.testing.assert_array_equal(fourier_grid(spectra, explained_variance=share), expected)
+    assert shapes
+    assert max(map(max, shapes)) <= most
 
 
 def test_pairs_of_which_no_frequency_varies_are_nan_and_named_in_one_warning():
