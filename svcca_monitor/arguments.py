@@ -49,7 +49,8 @@ def named(layers: Sequence[Item] | Mapping[str, Item], what: str) -> tuple[list[
     """
     if isinstance(layers, Mapping):
         return list(layers), list(layers.values())
-    if not isinstance(layers, Sequence | np.ndarray):
+    of_arrays = layers.ndim > 0 if isinstance(layers, np.ndarray) else isinstance(layers, Sequence)
+    if not of_arrays or isinstance(layers, str | bytes):
         raise TypeError(
             f"Layers must be a dict from names to layers, or a list. Received a "
             f"{type(layers).__name__}."
