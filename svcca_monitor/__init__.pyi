@@ -20,7 +20,7 @@ from .dynamics import pane as pane
 from .dynamics import trajectory as trajectory
 from .fourier import FourierCCAResult as FourierCCAResult
 from .fourier import fourier_cca as fourier_cca
-from .fourier import fourier_grid as fourier_grid
+from .fourier_pairs import fourier_grid as fourier_grid
 from .gram import GramMatrices as GramMatrices
 from .groups import compare_groups as compare_groups
 from .identification import identify_layers as identify_layers

@@ -7,25 +7,17 @@ each frequency, put together (Raghu et al. 2017, §3 and appendix, arXiv:1706.05
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations_with_replacement, product
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arguments import named
 from .batched import adjoint_product, in_parts
 from .canonical import correlations_between
 from .messages import warn
-from .parallel import PASS, in_parallel
-from .rounding import as_array
-from .spatial import Size, filter_at, frequencies_of
-from .spectrum import FrequencyFactors, Spectrum
-from .subspace import Array, require_same_probe
-
-Maps = ArrayLike | Spectrum
-Layers = Sequence[Maps] | Mapping[str, Maps]
+from .spatial import Size, check_max_frequency, filter_at, frequencies_of
+from .spectrum import FrequencyFactors, Spectrum, as_spectrum
+from .subspace import Array, check_cut, check_rtol, require_same_probe
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +109,7 @@ def fourier_cca(
         y: The same for the other layer: row i of both is probe example i.
         max_frequency: Compare frequencies with |ky| and |kx| at most this.
         explained_variance: First keep the fewest directions of a frequency that reach this share.
-        rtol: Relative tolerance for the numerical rank, see `Spectrum.from_maps`.
+        rtol: Relative tolerance for the numerical rank of maps, see `Spectrum.from_maps`.
 
     Returns:
         Correlations by frequency; their mean is nan, with a warning, if there are none.
@@ -132,9 +124,11 @@ def fourier_cca(
         >>> result.frequencies.shape, result.all_correlations.shape, round(result.mean, 6)
         ((10, 2), (32,), 1.0)
     """
-    sx, sy = _as_spectrum("x", x, rtol), _as_spectrum("y", y, rtol)
+    check_options(max_frequency, explained_variance, rtol)
+    sx = as_spectrum(x, "x", rtol)
+    sy = sx if y is x else as_spectrum(y, "y", rtol)
     require_same_probe(sx, sy)
-    meeting = _Meeting.of(sx, sy, max_frequency, explained_variance)
+    meeting = Meeting.of(sx, sy, max_frequency, explained_variance)
     result = meeting.result()
     if not any(map(len, result.correlations)):
         ranks = meeting.factors(sx)[1], meeting.factors(sy)[1]
@@ -144,90 +138,17 @@ def fourier_cca(
     return result
 
 
-def fourier_grid(
-    rows: Layers,
-    columns: Layers | None = None,
-    *,
-    max_frequency: int | None = None,
-    explained_variance: float | None = None,
-    rtol: float | None = None,
-) -> Array:
-    """`fourier_cca(x, y).mean` of all pairs of layers, which are transformed and factorised once.
-
-    Args:
-        rows: Maps, dense layers or their `Spectrum`, as `fourier_cca` takes them: a dict from
-            names, or a list.
-        columns: The same for the columns; left out, the rows among themselves.
-        max_frequency: As in `fourier_cca`.
-        explained_variance: As in `fourier_cca`.
-        rtol: As in `fourier_cca`.
-
-    Returns:
-        Shape (len(rows), len(columns)); nan, with a warning, for pairs of which no frequency varies
-        in both.
-
-    Raises:
-        ValueError: As `fourier_cca` does, with the name of the layer.
-        TypeError: If the layers are neither a dict nor a list.
-
-    Example:
-        >>> import numpy as np
-        >>> x = np.random.default_rng(0).normal(size=(50, 4, 4, 2))
-        >>> fourier_grid({"x": x, "shifted": np.roll(x, 1, axis=2)}).round(6).tolist()
-        [[1.0, 1.0], [1.0, 1.0]]
-    """
-    names, given = named(rows, "rows")
-    n = len(given)
-    if columns is None:
-        pairs = list(combinations_with_replacement(range(n), 2))
-    else:
-        column_names, others = named(columns, "columns")
-        names, given = names + column_names, given + others
-        pairs = list(product(range(n), range(n, len(given))))
-    spectra = _spectra(names, given, rtol)
-    meetings = [
-        _Meeting.of(spectra[i], spectra[j], max_frequency, explained_variance) for i, j in pairs
-    ]
-    # All factors first: two pairs at a time would both make those of the layer that they share.
-    sides = {m.key(s): (m, s) for m in meetings for s in (m.x, m.y)}.values()
-    in_parallel(lambda side: side[0].factors(side[1]), [*sides], [m.cost(s, s) for m, s in sides])
-    means = in_parallel(lambda m: m.result().mean, meetings, [m.cost(m.x, m.y) for m in meetings])
-    grid = np.empty((n, n if columns is None else len(given) - n))
-    undefined = []
-    for (i, j), mean in zip(pairs, means, strict=True):
-        grid[i, j if columns is None else j - n] = mean
-        if columns is None:
-            grid[j, i] = mean
-        if np.isnan(mean):
-            undefined.append(f"{names[i]} and {names[j]}")
-    if undefined:
-        warn(
-            f"No frequency varies over the probe set in both of {', of '.join(undefined)}: the "
-            "mean correlation is nan."
-        )
-    return grid
-
-
-def _spectra(names: list[str], layers: list[Maps], rtol: float | None) -> list[Spectrum]:
-    """Of layers of the same examples."""
-    given = [
-        x if isinstance(x, Spectrum) else as_array(x, name)
-        for name, x in zip(names, layers, strict=True)
-    ]
-    costs = [0.0 if isinstance(x, Spectrum) else PASS * x.size for x in given]
-    items = list(zip(names, given, strict=True))
-    spectra = in_parallel(lambda item: _as_spectrum(*item, rtol), items, costs)
-    for name, spectrum in zip(names, spectra, strict=True):
-        require_same_probe(spectra[0], spectrum, names[0], name)
-    return spectra
-
-
-def _as_spectrum(name: str, x: Maps, rtol: float | None) -> Spectrum:
-    return x if isinstance(x, Spectrum) else Spectrum.from_maps(x, rtol=rtol, name=name)
+def check_options(
+    max_frequency: int | None, explained_variance: float | None, rtol: float | None
+) -> None:
+    """Raise ValueError unless these are options of `fourier_cca`: before what takes long."""
+    check_max_frequency(max_frequency)
+    check_cut(explained_variance, None, "variance")
+    check_rtol(rtol)
 
 
 @dataclass(frozen=True, eq=False)
-class _Meeting:
+class Meeting:
     """The frequencies at which two layers are compared.
 
     Attributes:
@@ -249,7 +170,8 @@ class _Meeting:
     @classmethod
     def of(
         cls, x: Spectrum, y: Spectrum, max_frequency: int | None, explained_variance: float | None
-    ) -> _Meeting:
+    ) -> Meeting:
+        """At the frequencies of the smaller grid, axis by axis."""
         height, width = np.minimum(x.pixels.shape[:2], y.pixels.shape[:2]).tolist()
         half = "c" not in (x.pixels.dtype.kind, y.pixels.dtype.kind)
         size = height, width
@@ -263,6 +185,7 @@ class _Meeting:
         return factors, factors.leading(self.explained_variance)
 
     def result(self) -> FourierCCAResult:
+        """Correlations of the two."""
         (fx, x_rank), (fy, y_rank) = self.factors(self.x), self.factors(self.y)
         if self.x is self.y:
             rho, cross = [np.ones(k) for k in x_rank], [np.eye(k) for k in x_rank]

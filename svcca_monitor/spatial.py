@@ -132,9 +132,9 @@ def frequencies_of(
     Raises:
         ValueError: If `max_frequency` is no whole number from 0 on.
     """
+    check_max_frequency(max_frequency)
     if max_frequency is None:
         max_frequency = max(size)
-    require_whole("max_frequency", max_frequency, least=0, meaning="counts cycles over the map")
     height, width = size
     kx = np.arange(width // 2 + 1) if half else _signed(width)
     k = np.stack(np.meshgrid(_signed(height), kx, indexing="ij"), axis=-1).reshape(-1, 2)
@@ -144,6 +144,13 @@ def frequencies_of(
     k = k[(k[:, 0] >= 0) | (2 * k[:, 1] % width != 0)]
     own_conjugate = (2 * k % size == 0).all(axis=1)
     return k, np.where(own_conjugate, 1, 2)
+
+
+def check_max_frequency(max_frequency: int | None) -> None:
+    """Raise ValueError unless it is None or a whole number from 0 on."""
+    if max_frequency is not None:
+        meaning = "counts cycles over the map"
+        require_whole("max_frequency", max_frequency, least=0, meaning=meaning)
 
 
 def coefficients_at(pixels: Array, frequencies: Array, size: Size) -> Array:

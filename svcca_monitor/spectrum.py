@@ -20,7 +20,7 @@ from .rounding import (
     scaled_noise,
 )
 from .spatial import Size, coefficients_at
-from .subspace import Array, check_cut, check_rtol
+from .subspace import Array, check_rtol
 
 
 class FrequencyFactors(NamedTuple):
@@ -33,7 +33,6 @@ class FrequencyFactors(NamedTuple):
 
     def leading(self, explained_variance: float | None) -> Array:
         """How many directions reach this share of the variance at each frequency, shape (F,)."""
-        check_cut(explained_variance, None, "variance")
         if explained_variance is None or explained_variance == 1.0:
             return self.rank
         kept = np.arange(self.singular_values.shape[1]) < self.rank[:, None]
@@ -46,7 +45,8 @@ class FrequencyFactors(NamedTuple):
 class Spectrum:
     """The maps of one layer, transformed and factorised once however many layers they meet.
 
-    `fourier_cca` takes it in place of maps. Its bases are made when first asked for, and kept.
+    `fourier_cca` and `fourier_grid` take it in place of maps. Its bases are made when first asked
+    for and live as long as it does: one for each set of frequencies at which it meets others.
 
     Attributes:
         pixels: Centred maps divided by `unit`, shape (height, width, n_samples, channels).
@@ -159,13 +159,19 @@ class Spectrum:
         return self._kept[key]
 
 
+def as_spectrum(x: ArrayLike | Spectrum, name: str, rtol: float | None = None) -> Spectrum:
+    """`x` itself if it is a `Spectrum`, or that of the maps."""
+    return x if isinstance(x, Spectrum) else Spectrum.from_maps(x, rtol=rtol, name=name)
+
+
 def _as_maps(x: Array, name: str) -> tuple[Array, float]:
     """Checked maps; a dense layer is one of a single pixel. And the rounding unit of what came."""
     if x.ndim not in (2, 4) or len(x) < 2 or 0 in x.shape:
+        received = f"shape {x.shape}" if x.ndim else f"a {type(x.item()).__name__}"
         raise ValueError(
             f"`{name}` must be maps of shape (n_samples, height, width, channels) or a dense layer "
             "of shape (n_samples, features), with at least two samples, one pixel and one channel. "
-            f"Received shape {x.shape}."
+            f"Received {received}."
         )
     matrix, eps = checked(x.reshape(len(x), -1), name)
     return matrix.reshape(x.shape if x.ndim == 4 else (len(x), 1, 1, -1)), eps

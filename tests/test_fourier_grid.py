@@ -40,7 +40,8 @@ def test_rows_among_themselves_are_symmetric_with_ones_on_the_diagonal(layers):
     grid = fourier_grid(layers)
     np.testing.assert_array_equal(grid, grid.T)
     np.testing.assert_array_equal(grid.diagonal(), 1.0)
-    np.testing.assert_allclose(grid, fourier_grid(layers, layers), rtol=0, atol=1e-6)
+    copies = {name: x.copy() for name, x in layers.items()}
+    np.testing.assert_allclose(grid, fourier_grid(layers, copies), rtol=0, atol=1e-6)
     assert grid[0, 1] == fourier_cca(layers["x"], layers["y"]).mean
 
 
@@ -81,6 +82,10 @@ def test_each_layer_is_factorised_once_a_grid_of_frequencies(monkeypatch):
     fourier_grid([a, b, c])
     # 20 frequencies of the 6 × 6 maps among themselves; 10 where they meet 4 × 4, and there.
     assert sorted(shapes) == [(10, 60, 2), (10, 60, 2), (10, 60, 3), (20, 60, 2), (20, 60, 3)]
+    shapes.clear()
+    grid = fourier_grid({"a": a, "b": b}, {"b": b})  # what is given twice is one layer
+    assert sorted(shapes) == [(20, 60, 2), (20, 60, 3)]
+    assert grid[1, 0] == 1
 
 
 @pytest.mark.parametrize(
@@ -113,13 +118,22 @@ def test_pairs_of_which_no_frequency_varies_are_nan_and_named_in_one_warning():
     with pytest.warns(UserWarning, match="No frequency varies") as caught:
         grid = fourier_grid({"x": x, "flat": flat, "level": level}, {"y": y, "ripple": ripple})
     [message] = [str(w.message) for w in caught]
-    assert "both of x and" not in message
-    for named in ("flat and y", "of flat and ripple", "of level and ripple: the mean"):
-        assert named in message
+    assert "in flat, in both of level and ripple: the mean correlation is nan" in message
     np.testing.assert_array_equal(np.isnan(grid), [[False, False], [True, True], [False, True]])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fourier_grid([x, y])
+
+
+def test_of_many_layers_the_constant_ones_are_named_once():
+    x, y = pair((4, 4))
+    with pytest.warns(UserWarning, match=r"probe set in rows\[1\]: the mean correlation is nan"):
+        grid = fourier_grid([x, np.ones_like(x), y, x[:, 0, 0]])
+    np.testing.assert_array_equal(np.isnan(grid).sum(axis=0), [1, 4, 1, 1])
+    # Two of one name are two layers.
+    with pytest.warns(UserWarning, match="probe set in a: the mean correlation is nan"):
+        grid = fourier_grid({"a": x, "b": y}, {"a": np.ones_like(x), "b": y})
+    np.testing.assert_array_equal(np.isnan(grid), [[True, False], [True, False]])
 
 
 def test_an_error_names_the_layer():
@@ -134,8 +148,24 @@ def test_an_error_names_the_layer():
         fourier_grid({"conv1": x}, [y[1:]])
     with pytest.raises(ValueError, match="`a` must be an array of numbers"):
         fourier_grid({"a": [[1.0], [1.0, 2.0]]})
-    with pytest.raises(TypeError, match="Layers must be a dict from names to layers, or a list"):
-        fourier_grid(iter([x]))
+    with pytest.raises(ValueError, match="`b` must be maps .* Received a NoneType"):
+        fourier_grid({"a": x, "b": None})
+
+
+def test_what_is_no_dict_and_no_list_is_refused_by_kind():
+    x, y = pair((4, 4))
+    for given in (iter([x]), "conv1", np.array(3.0), Spectrum.from_maps(x)):
+        for arguments in ((given,), ([x], given)):
+            with pytest.raises(TypeError, match=f"or a list. Received a {type(given).__name__}"):
+                fourier_grid(*arguments)
+    stacked = np.stack([x, y[..., :2]])
+    np.testing.assert_array_equal(fourier_grid(stacked), fourier_grid([*stacked]))
+
+
+def test_options_are_refused_before_anything_is_transformed():
+    broken = np.full((9, 4, 4, 2), np.nan)
     for options in ({"max_frequency": -1}, {"explained_variance": 2.0}, {"rtol": 1.0}):
         with pytest.raises(ValueError, match=next(iter(options))):
-            fourier_grid([x, y], **options)
+            fourier_grid([broken], **options)
+        with pytest.raises(ValueError, match=next(iter(options))):
+            fourier_cca(broken, broken, **options)

@@ -76,16 +76,17 @@ TABLE = {
     "fourier": (
         {"numpy"},
         {
-            "arguments",
             "batched",
             "canonical",
             "messages",
-            "parallel",
-            "rounding",
             "spatial",
             "spectrum",
             "subspace",
         },
+    ),
+    "fourier_pairs": (
+        {"numpy"},
+        {"arguments", "fourier", "messages", "parallel", "rounding", "spectrum", "subspace"},
     ),
     "inference": (NUMERIC, {"arguments", "subspace", "pairs", "preparation", "measures"}),
     "activations": ({"numpy"}, {"messages", "spatial"}),
