@@ -175,7 +175,7 @@ def correlations_between(cross: Array, ranks: Array | None = None) -> Array:
     """
     if not min(cross.shape[-2:]):
         return np.empty((*cross.shape[:-2], 0))
-    small = cross if cross.shape[-2] <= cross.shape[-1] else cross.conj().mT
+    small = cross if cross.shape[-2] <= cross.shape[-1] else cross.mT
     # Their squares are the eigenvalues of the product with itself, which are had twice as fast …
     squares = np.linalg.eigvalsh(small @ small.conj().mT)[..., ::-1]
     values = np.sqrt(np.maximum(squares, 0.0))

@@ -191,7 +191,7 @@ class Meeting:
             rho, cross = [np.ones(k) for k in x_rank], [np.eye(k) for k in x_rank]
         else:
             # A layer of few samples, or cut, has far fewer directions than its basis, everywhere.
-            bases = (f.basis[..., : max(1, k.max())] for f, k in ((fx, x_rank), (fy, y_rank)))
+            bases = (f.basis[..., : k.max()] for f, k in ((fx, x_rank), (fy, y_rank)))
             blocks, values = in_parts(_correlations, *bases, x_rank, y_rank)
             ranks = list(zip(x_rank, y_rank, strict=True))
             rho = [row[: min(k)] for row, k in zip(values, ranks, strict=True)]

@@ -116,6 +116,15 @@ def test_spectra_serve_in_place_of_maps_of_any_size(complex_):
                     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-14 * (sx is sy))
 
 
+def test_a_spectrum_tells_its_frequencies_apart_where_they_are_equally_many():
+    x, y = pair((1, 8))
+    spectrum, turning = Spectrum.from_maps(x), y + 1j * y**2
+    fourier_cca(spectrum, y, max_frequency=2)  # 0, 1, 2: those of real maps
+    result = fourier_cca(spectrum, turning, max_frequency=1)  # 0, 1, -1
+    expected = fourier_cca(x, turning, max_frequency=1)
+    np.testing.assert_array_equal(result.all_correlations, expected.all_correlations)
+
+
 def test_a_spectrum_beside_itself_is_what_a_copy_of_it_is():
     x = pair((4, 4))[0]
     x[..., 1] = x[..., 0]  # one direction fewer than channels

@@ -40,6 +40,9 @@ def test_a_cut_of_the_variance_goes_by_size_in_half_precision_too():
     assert max(map(len, whole.correlations)) == 5
     assert [len(rho) for rho in cut.correlations] == [len(rho) for rho in expected.correlations]
     np.testing.assert_allclose(cut.all_correlations, expected.all_correlations, atol=1e-6)
+    tiny = Spectrum.from_maps((x * np.geomspace(1, 1e-4, 6)).astype(np.float16))
+    all_of_it = fourier_cca(tiny, y, explained_variance=1.0).all_correlations
+    np.testing.assert_array_equal(all_of_it, fourier_cca(tiny, y).all_correlations)
 
 
 @pytest.mark.parametrize("condition", [1e1, 9e2, 2e3, 1e5])
