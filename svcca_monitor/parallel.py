@@ -71,13 +71,34 @@ class _OneThread:
         with self._lock:
             self._inside += 1
             if self._inside == 1:
-                self._limits = _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
+                self._controller = _libraries(len(sys.modules)).select(user_api="blas")
+                with _anyones(self._controller):
+                    self._limits = self._controller.limit(limits=1)
 
     def leave(self) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:  # the last one puts back what the first one found
-                self._limits.restore_original_limits()
+                with _anyones(self._controller):
+                    self._limits.restore_original_limits()
+
+
+@contextmanager
+def _anyones(controller: ThreadpoolController) -> Iterator[None]:
+    """Within this context, the calling thread may set the number of BLAS threads.
+
+    From version 3.8 on, threadpoolctl leaves it to the thread that did so first, and what others
+    set is silently ignored.
+    """
+    _let_go(controller)
+    yield
+    _let_go(controller)
+
+
+def _let_go(controller: ThreadpoolController) -> None:
+    for library in controller.lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
 
 
 _blas = _OneThread()

@@ -85,3 +85,30 @@ def test_calls_that_overlap_put_the_threads_of_blas_back():
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(lambda _: similarity_grid(layers, measure="cka"), range(12)))
         assert blas_threads() == before
+
+
+def test_a_thread_that_never_set_the_threads_of_blas_has_one_too():
+    def within():
+        with parallel.one_blas_thread():
+            return blas_threads()
+
+    # By threadpoolctl 3.8 the thread that set a number first, here this one, is the only one to.
+    with threadpool_limits(2, user_api="blas"), ThreadPoolExecutor(1) as pool:
+        before = blas_threads()
+        assert within() == {1}
+        assert pool.submit(within).result() == {1}
+        assert blas_threads() == before
+        with threadpool_limits(1, user_api="blas"):  # and others may, afterwards
+            assert blas_threads() == {1}
+
+
+def test_another_thread_than_the_first_may_put_the_threads_of_blas_back():
+    first, last = parallel.one_blas_thread(), parallel.one_blas_thread()
+    with threadpool_limits(2, user_api="blas"), ThreadPoolExecutor(1) as pool:
+        before = blas_threads()
+        first.__enter__()
+        pool.submit(last.__enter__).result()
+        first.__exit__(None, None, None)
+        assert blas_threads() == {1}
+        pool.submit(last.__exit__, None, None, None).result()
+        assert blas_threads() == before
