@@ -9,7 +9,7 @@ import oracle
 import pytest
 from oracle import pair, rotation
 
-from svcca_monitor import MEASURES, factors, pwcca, similarity, similarity_grid, svcca
+from svcca_monitor import MEASURES, factors, parallel, pwcca, similarity, similarity_grid, svcca
 from svcca_monitor.subspace import as_subspace
 
 # (n_samples, n_x, n_y); in the last two a view has fewer samples than features.
@@ -252,3 +252,35 @@ def test_the_layer_at_fault_is_named():
         similarity_grid([np.eye(100, 3), np.eye(99, 3)])
     with pytest.raises(ValueError, match="`logits` has 100 values of 100 that are NaN"):
         similarity_grid(layers() | {"logits": np.full((100, 1), np.nan)})
+
+
+@pytest.mark.parametrize("measure", ["svcca", "cka"])
+@pytest.mark.parametrize("threads", [False, True])
+def test_layers_of_lists_at_fault_are_named_by_their_side_and_rows_first(
+    monkeypatch, measure, threads
+):
+    monkeypatch.setattr(parallel, "WORTH_IT", 0.0 if threads else np.inf)
+    given = [x[:, :3] for x in layers().values()] * 3
+    bad, short, constant = given[0] * np.nan, given[0][:99], given[0] * 0
+    for rows, columns, message in (
+        (given, [given[0], bad, short], r"`columns\[1\]` has 300 values of 300 that are NaN"),
+        ([*given, bad], [bad], r"`rows\[15\]` has 300 values of 300 that are NaN"),
+        (given, [given[0], short], r"`rows\[0\]` has 100 samples but `columns\[1\]` has 99"),
+        (given, {"end": short}, r"`rows\[0\]` has 100 samples but `end` has 99"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            similarity_grid(rows, columns, measure=measure)
+    names = r"set: rows\[1\], columns\[0\], columns\[2\]\. Similarity"
+    with pytest.warns(UserWarning, match=names):
+        grid = similarity_grid(
+            [given[0], constant], [constant, given[1], constant], measure=measure
+        )
+    assert np.isnan(grid).tolist() == [[True, False, True], [True, True, True]]
+
+
+def test_of_no_layers_on_one_side_there_is_nothing_to_tell():
+    for rows, columns, shape in (
+        ([np.ones((9, 2))], [], (1, 0)),
+        ({}, {"x": np.ones((9, 2))}, (0, 1)),
+    ):
+        assert similarity_grid(rows, columns).shape == shape

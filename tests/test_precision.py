@@ -65,6 +65,25 @@ def test_one_layer_in_double_precision_keeps_all_products_there(at_any_size, dty
     assert set(dtypes) == {np.dtype(DOUBLE)}
 
 
+@pytest.mark.parametrize("measure", ["cca_r2", "svcca"])
+def test_the_last_of_an_odd_number_of_samples_counts(at_any_size, dtypes, monkeypatch, measure):
+    given = layers(SINGLE, n=701)
+    grid = similarity_grid(given, given[::-1], measure=measure)
+    assert set(dtypes) == {np.dtype(SINGLE)}
+    monkeypatch.setattr(precision, "WORTH_IT", np.inf)
+    exact = similarity_grid(given, given[::-1], measure=measure)
+    np.testing.assert_allclose(grid, exact, rtol=0, atol=1e-6)
+
+
+def test_formulas_go_on_in_double_precision(at_any_size, dtypes, monkeypatch):
+    def watched(cross, *_):
+        return float(cross.dtype == DOUBLE)
+
+    monkeypatch.setitem(MEASURES, "cca", replace(MEASURES["cca"], of_cross=watched, of_rests=None))
+    assert (similarity_grid(layers(SINGLE), layers(SINGLE), measure="cca") == 1.0).all()
+    assert set(dtypes) == {np.dtype(SINGLE)}
+
+
 def test_small_grids_keep_all_digits(dtypes):
     similarity_grid(layers(SINGLE))
     assert set(dtypes) == {np.dtype(DOUBLE)}
