@@ -17,6 +17,7 @@ from oracle import LAYOUTS
 
 from svcca_monitor import MEASURES, Subspace, similarity, similarity_grid
 from svcca_monitor.gram import GramMatrices
+from svcca_monitor.gram_matrix import Gram
 
 AGREEMENT = 1e-9
 WITHOUT_NEURONS = [name for name in MEASURES if name != "pwcca"]
@@ -71,6 +72,22 @@ def test_a_gram_matrix_is_that_of_the_centred_features_by_definition():
     for name, x in whole.items():
         centred = x - x.mean(axis=0)
         np.testing.assert_allclose(grams.matrix(name), centred @ centred.T, atol=1e-9)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+def test_norms_of_features_are_beside_their_gram_matrix(dtype, order):
+    x = oracle.normal(20, 700, dtype=dtype) * np.linspace(1, 2, 700, dtype=np.float32) + 3
+    x = np.asarray(x, order=order)
+    gram = Gram.of(x, np.finfo(dtype).eps)
+    wide = x.astype(np.result_type(dtype, np.float64))
+    centred = wide - wide.mean(axis=0)
+    np.testing.assert_allclose(
+        np.triu(gram.matrix), np.triu(centred @ centred.conj().T), rtol=0, atol=1e-9
+    )
+    np.testing.assert_allclose(gram.mean, wide.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(gram.squares, np.linalg.norm(centred, axis=0) ** 2, rtol=1e-12)
+    np.testing.assert_allclose(gram.stored, np.linalg.norm(wide, axis=0), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", WITHOUT_NEURONS)
