@@ -36,6 +36,9 @@ def in_parallel(
         function: What to do with an item; NumPy's linear algebra lets other threads run.
         items: In any order.
         costs: Floating-point operations of each, roughly: the longest begin first.
+
+    Raises:
+        Exception: Of the first item that has one; what has not begun by then is left out.
     """
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -51,7 +54,10 @@ def in_parallel(
             futures = {i: pool.submit(function, items[i]) for i in order}
         except RuntimeError:  # an interpreter that exits starts no thread any more
             return [function(item) for item in items]
-        return [futures[i].result() for i in range(len(items))]
+        try:
+            return [futures[i].result() for i in range(len(items))]
+        finally:  # after an error, or Ctrl+C, nothing more begins
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 @lru_cache(maxsize=1)

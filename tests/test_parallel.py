@@ -1,6 +1,7 @@
 """Work in threads gives what it gives without."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -43,6 +44,22 @@ def test_little_work_stays_in_the_calling_thread(two_cores):
 def test_an_error_in_a_thread_is_raised(two_cores):
     with pytest.raises(ZeroDivisionError):
         parallel.in_parallel(lambda x: 1 / x, [1, 0], [1e9, 1e9])
+
+
+def test_of_several_errors_that_of_the_first_item_is_raised_and_no_more_is_begun(two_cores):
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        time.sleep(0.01)
+        if item in (2, 5):
+            raise ValueError(f"item {item}")
+
+    costs = [1e9 if item == 5 else 1e8 for item in range(200)]  # the later one begins first
+    with pytest.raises(ValueError, match="item 2"):
+        parallel.in_parallel(work, range(200), costs)
+    assert begun[0] == 5
+    assert len(begun) < 100
 
 
 @pytest.mark.parametrize("measure", ["svcca", "pwcca"])
