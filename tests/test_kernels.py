@@ -43,17 +43,20 @@ def test_measures_of_kernels_are_the_declared_ones():
 
 
 @pytest.mark.parametrize("edge", [1, 7, 45, 90, 1000])
-@pytest.mark.parametrize("mirrored", [True, False])
+@pytest.mark.parametrize("columns", [None, [0, 1, 2, 3], [2, 3, 0, 1], [3], [1, 1, 3, 2, 0, 2]])
 @pytest.mark.parametrize("name", KERNEL_MEASURES)
-def test_tiles_of_any_size_give_what_factors_give(monkeypatch, edge, mirrored, name):
+def test_tiles_of_any_size_give_what_factors_give(monkeypatch, edge, columns, name):
     given = layers()
-    count = len(given) * (1 if mirrored else 2)
+    others = range(len(given)) if columns is None else columns
+    count = len(given) + (0 if columns is None else len(columns))
     monkeypatch.setattr(kernels, "TILE_BYTES", 8 * count * edge**2)
     rows = [kernels.Centred.of(x, 0.0) for x in given]
-    grid = kernels.kernel_grid(MEASURES[name].of_kernels, rows, rows, mirrored=mirrored)
+    grid = kernels.kernel_grid(
+        MEASURES[name].of_kernels, rows, [rows[j] for j in others], mirrored=columns is None
+    )
     factors = [Subspace.from_activations(x) for x in given]
     pair_by_pair = [
-        [similarity_grid([a], [b], measure=name)[0, 0] for b in factors] for a in factors
+        [similarity_grid([a], [factors[j]], measure=name)[0, 0] for j in others] for a in factors
     ]
     np.testing.assert_allclose(grid, pair_by_pair, atol=1e-12)
 
