@@ -70,6 +70,20 @@ def test_cka_of_many_layers_is_its_equation_without_a_factorisation(routes):
             assert grid[i, j] == pytest.approx(oracle.linear_cka(x, y), abs=1e-10)
 
 
+def test_of_kernels_too_the_layer_that_has_no_value_is_named_whichever_its_side(routes):
+    given = [oracle.normal(30, 8, seed=seed) for seed in range(3)]
+    lone = np.eye(30)[:, [7] * 8]  # one sample differs from the others
+    for rows, columns, name in (
+        ([given[0], lone], given, r"rows\[1\]"),
+        (given, {"a": given[0], "b": lone}, "b"),
+        ({"a": given[0], "b": lone}, None, "b"),
+    ):
+        with pytest.warns(UserWarning, match=rf"`debiased_cka` is nan for {name}, as too few"):
+            grid = similarity_grid(rows, columns, measure="cka_debiased")
+        assert np.isnan(grid).any()
+    assert routes == ["kernel_grid"] * 3
+
+
 def test_kernels_that_few_samples_make_up_keep_all_digits_in_single_precision(monkeypatch):
     monkeypatch.setattr(precision, "WORTH_IT", 0)
     many = [oracle.normal(900, 40, seed=seed, dtype=np.float32) for seed in range(3)]
