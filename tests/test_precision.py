@@ -186,6 +186,20 @@ def test_a_layer_that_most_samples_hardly_vary_in_is_like_itself(at_any_size, ac
     assert grid[0, 0] == pytest.approx(1.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("measure", ["procrustes", "cka", "cca"])
+def test_few_samples_of_much_variance_count_where_directions_count_by_it(at_any_size, measure):
+    x = oracle.normal(1000, 200, dtype=SINGLE)
+    x[0] *= 1000  # nearly all of the variance, but one of 200 directions
+    s = Subspace.from_activations(x)
+    grid = similarity_grid([s], [replace(s)], measure=measure)
+    assert grid[0, 0] == pytest.approx(1.0, abs=1e-6 if measure == "cca" else 1e-9)
+    dense = [Subspace.from_activations(oracle.normal(1000, 20, seed=i)) for i in range(3)]
+    given = [s, *(replace(d, coarse=True) for d in dense)]
+    products_of = pairs.prepare(MEASURES[measure], given, None, options={})._products()
+    few = [products_of.in_double(i, i) for i in range(4)]
+    assert few == [measure != "cca", False, False, False]
+
+
 def test_a_layer_that_half_of_the_samples_make_up_keeps_single_precision():
     for active, expected in ((2000, False), (1500, False), (1300, True), (190, True)):
         squares = np.repeat([1.0, 0.0], [active, 4000 - active])
