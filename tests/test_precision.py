@@ -6,7 +6,15 @@ import numpy as np
 import oracle
 import pytest
 
-from svcca_monitor import MEASURES, Subspace, mean_cca, pairs, precision, similarity_grid
+from svcca_monitor import (
+    MEASURES,
+    Subspace,
+    mean_cca,
+    pairs,
+    precision,
+    products,
+    similarity_grid,
+)
 
 SINGLE, DOUBLE = np.float32, np.float64
 
@@ -198,6 +206,14 @@ def test_few_samples_of_much_variance_count_where_directions_count_by_it(at_any_
     products_of = pairs.prepare(MEASURES[measure], given, None, options={})._products()
     few = [products_of.in_double(i, i) for i in range(4)]
     assert few == [measure != "cca", False, False, False]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", [SINGLE, DOUBLE, np.complex128])
+def test_the_share_of_a_sample_counts_both_parts_of_complex_numbers(dtype, order):
+    basis = np.asarray(oracle.normal(30, 4, dtype=dtype), order=order)
+    expected = np.linalg.norm(basis, axis=1) ** 2
+    np.testing.assert_allclose(products._squared_rows(basis), expected, rtol=1e-5)
 
 
 def test_a_layer_that_half_of_the_samples_make_up_keeps_single_precision():
