@@ -84,6 +84,13 @@ def test_of_kernels_too_the_layer_that_has_no_value_is_named_whichever_its_side(
     assert routes == ["kernel_grid"] * 3
 
 
+def test_options_are_refused_where_nothing_is_factorised_too(routes):
+    given = layers(n=60) * 8
+    with pytest.raises(TypeError, match="Unknown option 'dims' of linear_cka. It takes none"):
+        similarity_grid(given, measure="cka", dims=3)
+    assert routes == []
+
+
 def test_kernels_that_few_samples_make_up_keep_all_digits_in_single_precision(monkeypatch):
     monkeypatch.setattr(precision, "WORTH_IT", 0)
     many = [oracle.normal(900, 40, seed=seed, dtype=np.float32) for seed in range(3)]
