@@ -91,6 +91,19 @@ def test_options_are_refused_where_nothing_is_factorised_too(routes):
     assert routes == []
 
 
+@pytest.mark.parametrize(("dtype", "exact"), [(np.float64, True), (np.float32, False)])
+def test_kernels_of_double_precision_keep_all_digits_in_grids_of_any_size(
+    monkeypatch, routes, dtype, exact
+):
+    monkeypatch.setattr(precision, "WORTH_IT", 0)
+    given = [oracle.normal(300, 200, seed=seed, dtype=dtype) for seed in range(3)]
+    grid = similarity_grid(given, measure="cka")
+    assert routes == ["kernel_grid"]
+    error = abs(grid[0, 1] - oracle.linear_cka(*(x.astype(float) for x in given[:2])))
+    assert (error < 1e-13) == exact
+    assert error < 1e-6
+
+
 def test_kernels_that_few_samples_make_up_keep_all_digits_in_single_precision(monkeypatch):
     monkeypatch.setattr(precision, "WORTH_IT", 0)
     many = [oracle.normal(900, 40, seed=seed, dtype=np.float32) for seed in range(3)]
