@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .kernels import Formula
+from .kernels import Formula, alignment
 from .messages import unknown_name
 from .subspace import Subspace
 
@@ -53,6 +53,11 @@ class Measure:
     of_rests: Callable[..., float] | None = None
     of_kernels: Formula | None = None
     in_double: bool = False
+
+    @property
+    def one_alone(self) -> bool:
+        """Whether every layer that varies has 1 with itself: estimates of kernels may have none."""
+        return self.of_kernels in (None, alignment)
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults, updated with what was given. TypeError for an option it does not take."""

@@ -6,6 +6,7 @@ these sums: no layer is factorised, and no kernel is ever held whole.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -13,16 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .parallel import PASS, in_parallel
-from .precision import Coarse, dominated, in_single, product_dtype
+from .precision import Coarse, dominated, in_single, product_dtype, turned
 from .rounding import SINGLE, centre, noise_of_columns
 
 Array = NDArray[Any]
 
 DOUBLE = np.dtype(np.float64)
-# Bytes of one tile of all kernels together: it should stay near the processor.
-TILE_BYTES = 2e7
+# Bytes of one tile of all kernels together.
+TILE_BYTES = 5e7
 # Layers whose tiles are made at a time, at least.
 GROUP = 32
+# Tiles along a side of a kernel, at least, for all threads to have some; unless they get small.
+BLOCKS, SMALL = 4, 128
+# Entries multiplied at a time, in the precision of the tiles: they stay near the processor.
+ENTRIES = 1024
 # Sums that differ from 0 by no more than this share of ‖K‖² differ by rounding.
 NOTHING = 1e-10
 
@@ -178,11 +183,14 @@ def kernel_grid(
     def weighted(layer: Weighted) -> tuple[Array, Array]:
         x = layer.weighted(single=single)
         squares = _squared_norms(x)
-        # Entries of kernels are sums over features: samples of little weight cost no digits.
-        if single and dominated(squares):
-            x = layer.weighted()
-            squares = _squared_norms(x)
-        return x, squares
+        if not single:
+            return x, squares
+        # Sums of entries go in single precision too. Entries are sums over features: samples of
+        # little weight cost no digits.
+        if not dominated(squares):
+            return turned(x, x.dtype, out=x), squares
+        x = layer.weighted()
+        return turned(x, x.dtype), _squared_norms(x)
 
     def varying(side: Sequence[Weighted]) -> dict[int, tuple[Array, Array]]:
         found = {i: layer for i, layer in enumerate(side) if layer.rank}
@@ -226,30 +234,31 @@ def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Ar
     step = len(left) if mirrored else max(len(right), GROUP)
     groups = [left[i : i + step] for i in range(0, len(left), step)]
     n, at_once = len(left[0]), len(groups[0]) + (0 if mirrored else len(right))
-    dtype = np.result_type(*left, *right, np.float64)
-    edge = max(1, min(n, int(np.sqrt(TILE_BYTES / dtype.itemsize / at_once))))
+    dtype = np.result_type(*left, *right)
+    largest = np.sqrt(TILE_BYTES / dtype.itemsize / at_once)
+    edge = math.ceil(n / max(math.ceil(n / largest), min(BLOCKS, n // SMALL), 1))
     starts = range(0, n, edge)
     tiles = [(r, c) for r in starts for c in starts if c >= r]
 
     def work(tile: tuple[int, int]) -> tuple[Array, Array, Array]:
         r, c = (slice(start, start + edge) for start in tile)
         twice = 1.0 if tile[0] == tile[1] else 2.0  # the tile below the diagonal is its adjoint
+        shape = len(left[0][r]), len(left[0][c])
 
-        def entries(layers: list[Array]) -> Array:
-            shape = len(layers), len(layers[0][r]), len(layers[0][c])
-            all_tiles = np.empty(shape, dtype)
-            for x, out in zip(layers, all_tiles, strict=True):
-                out[:] = x[r] @ x[c].conj().T
-            return all_tiles.reshape(len(layers), -1).view(np.float64)
+        def entries(layers: list[Array], room: Array) -> Array:
+            for x, out in zip(layers, room, strict=False):
+                np.matmul(x[r], x[c].conj().T, out=out)
+            return room[: len(layers)].reshape(len(layers), -1).view(room.real.dtype)
 
+        room = np.empty((len(groups[0]), *shape), dtype)  # for one group after the other
         if mirrored:
-            k = entries(left)
-            products = k @ k.T
+            k = entries(left, room)
+            products, _, _ = _sums(k, k)
             return twice * products, twice * products.diagonal(), twice * products.diagonal()
-        other = entries(right)
-        found = [(k @ other.T, _squares(k)) for k in map(entries, groups)]
-        products, norms_x = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return twice * products, twice * norms_x, twice * _squares(other)
+        other = entries(right, np.empty((len(right), *shape), dtype))
+        found = [_sums(entries(group, room), other) for group in groups]
+        products, norms_x = (np.concatenate([f[i] for f in found]) for i in range(2))
+        return twice * products, twice * norms_x, twice * found[0][2]
 
     costs = [2.0 * edge**2 * sum(x.shape[1] for x in (*left, *right))] * len(tiles)
     products, norms_x, norms_y = (
@@ -258,10 +267,18 @@ def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Ar
     return products, norms_x, norms_y
 
 
+def _sums(k: Array, other: Array) -> tuple[Array, Array, Array]:
+    """Products of rows, and the squared norms of the rows of both; sums go on in double."""
+    products = np.zeros((len(k), len(other)))
+    norms_k, norms_other = np.zeros(len(k)), np.zeros(len(other))
+    for start in range(0, k.shape[1], ENTRIES):
+        a, b = (side[:, start : start + ENTRIES] for side in (k, other))
+        products += a @ b.T
+        norms_k += np.vecdot(a, a)
+        norms_other += np.vecdot(b, b)
+    return products, norms_k, norms_other
+
+
 def _squared_norms(x: Array) -> Array:
     """Of the samples."""
     return np.einsum("ij,ij->i", x, x.conj()).real
-
-
-def _squares(m: Array) -> Array:
-    return np.einsum("ij,ij->i", m, m)

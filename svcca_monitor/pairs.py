@@ -71,7 +71,7 @@ class Sides:
         at = []
         for i, x in enumerate(self.rows):
             for j, y in enumerate(self.columns):
-                if x is y and x.rank and self.kind.of_kernels is None:
+                if x is y and x.rank and self.kind.one_alone:
                     grid[i, j] = 1.0  # as is every layer to itself
                 elif x.rank and y.rank and not (self.mirrored and j < i):
                     at.append((i, j))

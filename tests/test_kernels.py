@@ -118,6 +118,44 @@ def test_kernels_that_few_samples_make_up_keep_all_digits_in_single_precision(mo
         np.testing.assert_allclose(single, double, atol=1e-7)
 
 
+def single_and_double(given):
+    """CKA in both precisions, among themselves and side by side."""
+    rows = [kernels.Centred.of(x, SINGLE) for x in given]
+    for sides in ((rows, rows, True), (rows, rows[::-1], False)):
+        yield tuple(
+            kernels.kernel_grid(kernels.alignment, *sides[:2], mirrored=sides[2], in_double=double)
+            for double in (False, True)
+        )
+
+
+def test_kernels_of_samples_collapsed_to_few_points_do_not_round_all_the_same_way(monkeypatch):
+    monkeypatch.setattr(precision, "WORTH_IT", 0)
+    rng = np.random.default_rng(7)
+    group = rng.integers(0, 5, 3001)
+    points = (rng.normal(size=(5, k))[group % m].astype(np.float32) for k, m in ((8, 2), (20, 5)))
+    for single, double in single_and_double(list(points)):
+        np.testing.assert_allclose(single, double, rtol=0, atol=1e-7)
+
+
+def test_layers_in_single_and_double_precision_share_a_grid_of_kernels(monkeypatch):
+    monkeypatch.setattr(precision, "WORTH_IT", 0)
+    many = [oracle.normal(900, 40, seed=seed, dtype=np.float32) for seed in range(3)]
+    few = many[1] * (np.arange(900) < 50)[:, None]
+    for single, double in single_and_double([*many, few]):
+        np.testing.assert_allclose(single, double, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("factors", [False, True])
+def test_a_layer_beside_itself_has_cka_1_to_the_last_digit(monkeypatch, factors):
+    monkeypatch.setattr(precision, "WORTH_IT", 0)
+    sign = np.where(np.arange(3001) % 2, 1, -1).astype(np.float32)[:, None]
+    other = np.maximum(oracle.normal(3001, 12, dtype=np.float32), 0)
+    given = [sign, other]
+    rows = [Subspace.from_activations(x) for x in given] if factors else given
+    for grid in (similarity_grid(given, measure="cka") for given in (rows, rows * 20)):
+        assert grid.diagonal().tolist() == [1.0] * len(grid)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_layer_of_rounding_is_constant_in_a_grid_of_kernels_too(dtype):
     flat = np.full((60, 5), 7.3, dtype)
