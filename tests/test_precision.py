@@ -30,6 +30,7 @@ def layers(dtype, n=700):
 @pytest.fixture
 def at_any_size(monkeypatch):
     monkeypatch.setattr(precision, "WORTH_IT", 0.0)
+    monkeypatch.setattr(products, "STRAIGHT", 0.0)
 
 
 @pytest.fixture
@@ -120,12 +121,24 @@ def test_weighted_factors_are_rounded_once(dtype):
     np.testing.assert_array_equal(s.weighted(single=True), s.weighted().astype(dtype))
 
 
-def test_samples_collapsed_to_two_points_do_not_round_all_the_same_way(at_any_size):
-    sign = np.where(np.arange(4000) % 2, 1, -1).astype(SINGLE)[:, None]
-    assert similarity_grid([sign], [sign * 2], measure="cca")[0, 0] == pytest.approx(1.0, abs=5e-7)
-    # The same product as it comes:
-    u = sign / SINGLE(4000**0.5)
-    assert abs(float((u.T @ np.repeat(u, 8, axis=1))[0, 0]) - 1) > 1e-6
+def test_samples_collapsed_to_few_points_do_not_round_all_the_same_way(monkeypatch):
+    monkeypatch.setattr(precision, "WORTH_IT", 0.0)
+    point = np.sort(np.arange(4000) % 64)
+    given = [oracle.normal(64, 64, seed=seed, dtype=SINGLE)[point] for seed in range(20)]
+    grid = similarity_grid(given[:1], given[1:], measure="cca")
+    np.testing.assert_allclose(grid, 1.0, rtol=0, atol=2e-7)
+
+
+@pytest.mark.parametrize(("rank", "others"), [(1, 2), (1, 600), (2, 2), (8, 16), (16, 10)])
+def test_small_products_are_not_summed_in_single_precision(monkeypatch, rank, others):
+    monkeypatch.setattr(precision, "WORTH_IT", 0.0)
+    x = np.random.default_rng(0).uniform(size=(4000, rank)).astype(SINGLE)
+    y = oracle.normal(4000, others, seed=1, dtype=SINGLE)
+    y = np.hstack([x + y[:, :1] / 9, y])
+    single = similarity_grid([x], [y], measure="cca")
+    monkeypatch.setattr(precision, "WORTH_IT", np.inf)
+    double = similarity_grid([x], [y], measure="cca")
+    np.testing.assert_allclose(single, double, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("stored", [SINGLE, DOUBLE])
