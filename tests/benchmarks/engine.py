@@ -22,6 +22,7 @@ import exact
 import live
 import numpy as np
 import published
+from exact import ERRORS, errors, spread
 from memory import measure_peak, peaks
 from timing import COLUMNS, Contender, markdown, row, side_by_side, whole
 from workloads import MIDDLE, SNAPSHOTS, full, quick
@@ -33,13 +34,6 @@ PUBLISHED = {"svcca": published.svcca, "cca": published.cca, "pwcca": published.
 TARGETS = {("W1", "svcca"): 20, ("W1", "cca"): 15, ("W1", "pwcca"): 15, ("W1", "cka"): 2.5}
 TARGETS |= {("W2", "svcca"): 23, ("W2", "cka"): 10, ("W3", "svcca"): 10, ("W5", "svcca"): 10}
 TARGETS |= {("W4", "DFT-CCA"): 14}
-ERRORS = {np.float32: "error f32", np.float64: "error f64"}
-
-
-def spread(items, count):
-    """Some of the items, evenly spread."""
-    items = list(items)
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).astype(int))]
 
 
 def sampled(name, of_pair, pairs, count, before=()):
@@ -88,19 +82,6 @@ def repsim_of(measure, layers, n_pairs):
     return [Contender(f"repsim {repsim.__version__} ({among_some:.0f} of {n_pairs} pairs)", [work])]
 
 
-def errors(measure, grid_of, layers, pairs, count, *, dtypes=(np.float32, np.float64)):
-    """The largest difference to the SVD, for the layers in each dtype; of no layer with itself."""
-    found = {}
-    some = spread([(i, j) for i, j in pairs if i != j], count)
-    for dtype in dtypes:
-        given = [x.astype(dtype) for x in layers]
-        grid, oracles = grid_of(given), {i: exact.Exact(given[i]) for p in some for i in p}
-        expected = [exact.MEASURES[measure](oracles[i], oracles[j]) for i, j in some]
-        error = max(abs(grid(i, j) - e) for (i, j), e in zip(some, expected, strict=True))
-        found[ERRORS[dtype]] = f"{error:.0e}"
-    return found
-
-
 def floor(grams, crosses):
     """Seconds of the products alone, in float64."""
     arrays = [np.asarray(x, np.float64) for x in grams]
@@ -133,7 +114,9 @@ def pane(net, args):
     rows, columns = (list(net.layers(share).values()) for share in (MIDDLE, 1.0))
     layers, half = rows + columns, len(rows)
     pairs = [(i, half + j) for i, j in product(range(half), range(half))]
-    least = floor(layers, [_bases(side) for side in (rows, columns)])
+    cuts = {"svcca": 0.99, "cca": None}
+    least = {m: floor(layers, [_bases(s, cut) for s in (rows, columns)]) for m, cut in cuts.items()}
+    least["pwcca"] = least["cca"]
     weights = {whose: peaks("W1", args.quick, whose) for whose in ("published", *installed())}
     for measure in ("svcca", "cca", "pwcca", "cka"):
 
@@ -142,11 +125,7 @@ def pane(net, args):
             return lambda i, j: grid[i, j - half]
 
         if measure == "cka":
-            others = [
-                sampled(
-                    "products per pair", lambda i, j: published.cka(layers[i], layers[j]), pairs, 64
-                )
-            ]
+            others = [products_per_pair(layers, pairs)]
         else:
             per_pair = PUBLISHED[measure]
             others = [
@@ -164,16 +143,18 @@ def pane(net, args):
         accuracy = errors(measure, ours, layers, pairs, 24)
         for other, theirs in zip(others, times[1:], strict=True):
             target = TARGETS["W1", measure] if other is others[0] else ""
-            cells = {"target": target, "× floor": f"{times[0] / least:.1f}"} | accuracy
+            cells = {"target": target} | accuracy
+            if measure in least:
+                cells["× floor"] = f"{times[0] / least[measure]:.1f}"
             if measure == "svcca":
                 cells |= weights["repsim" if other.name.startswith("repsim") else "published"]
             yield row("W1", measure, other.name, theirs, times[0], **cells)
     yield from live.one_core_busy(rows, columns, args.repeats)
 
 
-def _bases(layers):
-    """The directions that `svcca` keeps of each layer, side by side."""
-    return np.hstack([Subspace.from_activations(x, explained_variance=0.99).basis for x in layers])
+def _bases(layers, cut=0.99):
+    """The directions of each layer that hold this share of its variance, side by side."""
+    return np.hstack([Subspace.from_activations(x, explained_variance=cut).basis for x in layers])
 
 
 def series(net, args):
@@ -198,9 +179,7 @@ def series(net, args):
     def stored():
         return similarity_grid(factors[:last], factors[last:], measure="cka")
 
-    other = sampled(
-        "products per pair", lambda i, j: published.cka(layers[i], layers[j]), pairs, 64
-    )
+    other = products_per_pair(layers, pairs)
     mine, theirs = side_by_side([whole("", stored), other], args.repeats)
     cells = {"target": TARGETS["W2", "cka"]} | errors_of_a_snapshot("cka", a_snapshot, end)
     yield row("W2", "cka from factors", other.name, theirs, mine, **cells)

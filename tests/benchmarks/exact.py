@@ -64,3 +64,24 @@ def fourier_cca(x, y):
 
 
 MEASURES = {"svcca": svcca, "cca": cca, "pwcca": pwcca, "cka": cka}
+# Columns of the table.
+ERRORS = {np.float32: "error f32", np.float64: "error f64"}
+
+
+def spread(items, count):
+    """Some of the items, evenly spread."""
+    items = list(items)
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, count).astype(int))]
+
+
+def errors(measure, grid_of, layers, pairs, count, *, dtypes=(np.float32, np.float64)):
+    """The largest difference to the SVD, for the layers in each dtype; of no layer with itself."""
+    found = {}
+    some = spread([(i, j) for i, j in pairs if i != j], count)
+    for dtype in dtypes:
+        given = [x.astype(dtype) for x in layers]
+        grid, oracles = grid_of(given), {i: Exact(given[i]) for p in some for i in p}
+        expected = [MEASURES[measure](oracles[i], oracles[j]) for i, j in some]
+        error = max(abs(grid(i, j) - e) for (i, j), e in zip(some, expected, strict=True))
+        found[ERRORS[dtype]] = f"{error:.0e}"
+    return found
