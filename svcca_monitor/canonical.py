@@ -65,33 +65,48 @@ class CCAResult:
         """How many pairs correlate beyond chance, by Bartlett's test (Bartlett 1947).
 
         Tests that all correlations from the k-th on are 0, for k = 0, 1, …, until that cannot be
-        rejected. Assumes normal activations and more samples than dimensions; for complex ones the
-        test has twice the degrees of freedom (Krishnaiah 1976, J. Multivariate Anal. 6:1).
+        rejected. The statistic is Bartlett's -Σ log(1 - ρ²), its law the gamma law of its exact
+        mean and variance for normal activations: his χ² is the limit for many samples, and takes
+        chance for directions where both layers together have nearly as many dimensions.
 
         Args:
             level: Probability of taking chance for a direction, in (0, 1).
 
         Raises:
-            ValueError: If `level` is no share, or there are not more samples than dimensions.
+            ValueError: If `level` is no share, or the dimensions of both layers together are not
+                fewer than the samples: then some correlations are 1 whatever the layers are.
         """
         require_share("level", level, within="(0, 1)")
-        from scipy.stats import chi2
-
-        n, p, q = self.x_variates.shape[1], self.x_rank, self.y_rank
-        # A complex number is two real ones. (If one side is complex, the variates of both are.)
-        of_complex = np.iscomplexobj(self.x_variates)
-        parts, rest = (2, 0.0) if of_complex else (1, 0.5)
-        scale = parts * (n - 1 - (p + q) / 2) - rest
-        if scale <= 0:
+        n, (p, q) = self.x_variates.shape[1], sorted((self.x_rank, self.y_rank))
+        if p + q >= n:
             raise ValueError(
-                f"Bartlett's test needs more samples: {n} for {p} and {q} dimensions are too few."
+                f"Bartlett's test needs more samples than both layers have dimensions together: "
+                f"{n} for {p} and {q} are too few. Take more probe examples, or fewer directions "
+                "by `cca(…, explained_variance=…)`."
             )
         with np.errstate(divide="ignore"):  # a correlation of 1 is beyond any level
-            logs = np.log1p(-(self.correlations**2))
+            logs = -np.log1p(-(self.correlations**2))
+        # A complex number is two real ones. (If one side is complex, the variates of both are.)
+        parts = 2 if np.iscomplexobj(self.x_variates) else 1
         for k in range(len(logs)):
-            if chi2.sf(-scale * logs[k:].sum(), parts * (p - k) * (q - k)) >= level:
+            if _sum_exceeds(logs[k:].sum(), n - 1 - q, q - k, p - k, parts) >= level:
                 return k
         return len(logs)
+
+
+def _sum_exceeds(value: float, freedom: int, q: int, p: int, parts: int) -> float:
+    """Probability that -Σ log(1 - ρ²) of independent normal views exceeds a value.
+
+    The product of 1 - ρ² is Wilks' Λ, a product of p independent beta variables (Anderson 2003,
+    An Introduction to Multivariate Statistical Analysis, theorem 8.4.1).
+    """
+    from scipy.special import digamma, gammaincc, polygamma
+
+    rest = parts / 2 * (freedom - np.arange(p))
+    whole = rest + parts / 2 * q
+    mean = float(np.sum(digamma(whole) - digamma(rest)))
+    variance = float(np.sum(polygamma(1, rest) - polygamma(1, whole)))
+    return float(gammaincc(mean**2 / variance, value * mean / variance))
 
 
 def canonical_correlations(

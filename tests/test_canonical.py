@@ -257,18 +257,35 @@ def test_what_looks_at_neurons_refuses_factors_without_loadings():
 
 
 @pytest.mark.parametrize("of_complex", [False, True])
-def test_bartlett_takes_chance_for_a_direction_as_often_as_its_level_says(of_complex):
+@pytest.mark.parametrize(("n", "p", "q"), [(30, 3, 4), (30, 12, 13), (30, 20, 9)])
+def test_bartlett_takes_chance_for_a_direction_as_often_as_its_level_says(n, p, q, of_complex):
     rng = np.random.default_rng(0)
 
     def views():
         for _ in range(600):
-            x, y = rng.normal(size=(30, 3)), rng.normal(size=(30, 4))
+            x, y = rng.normal(size=(n, p)), rng.normal(size=(n, q))
             if of_complex:  # one complex view is enough
                 y = y + 1j * rng.normal(size=y.shape)
             yield cca(x, y)
 
     rate = np.mean([result.significant_directions(0.2) > 0 for result in views()])
     assert rate == pytest.approx(0.2, abs=3 * 0.4 / np.sqrt(600))
+
+
+@pytest.mark.parametrize(("p", "q"), [(20, 10), (60, 60), (5, 29)])
+def test_bartlett_refuses_views_that_meet_in_some_direction_whatever_they_are(p, q):
+    rng = np.random.default_rng(0)
+    result = cca(rng.normal(size=(30, p)), rng.normal(size=(30, q)))
+    assert result.correlations[0] == pytest.approx(1.0, abs=1e-12)
+    with pytest.raises(ValueError, match=r"30 for \d+ and \d+ are too few\. Take more probe ex"):
+        result.significant_directions()
+
+
+def test_bartlett_finds_shared_directions_among_nearly_as_many_as_there_are_samples():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 100, 40))
+    y[:, :5] = x[:, :5] + 0.1 * y[:, :5]
+    assert cca(x, y).significant_directions() == 5
 
 
 def test_bartlett_finds_the_directions_that_complex_views_share():
