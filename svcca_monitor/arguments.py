@@ -41,6 +41,16 @@ def require_share(name: str, value: Any, *, within: Ends, meaning: str = "") -> 
         )
 
 
+def require_alike(mine: object, other: object) -> None:
+    """Raise TypeError unless `other` is of the class of `mine`, whose method `merge` was called."""
+    if not isinstance(other, type(mine)):
+        kind = type(mine).__name__
+        raise TypeError(
+            f"`merge` takes another {kind}. Received a {type(other).__name__}. To take in "
+            f"activations, give them to `{kind}.update`."
+        )
+
+
 def named(layers: Sequence[Item] | Mapping[str, Item], what: str) -> tuple[list[str], list[Item]]:
     """Names and layers of a dict, or of a list, whose first one is ``what[0]``.
 

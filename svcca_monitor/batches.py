@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arguments import require_alike
 from .rounding import BFLOAT16_EPS, EPS64, as_array
 from .subspace import Array
 
@@ -65,7 +66,13 @@ class Stream:
             self.n_samples += n
 
     def merge(self, other: Self) -> Self:
-        """All that both have seen, as a new object; ValueError if their layers differ."""
+        """All that both have seen, as a new object.
+
+        Raises:
+            ValueError: If their layers differ.
+            TypeError: If `other` is of another class.
+        """
+        require_alike(self, other)
         if not (self.n_samples and other.n_samples):
             return copy(self if self.n_samples else other)
         if self._widths != other._widths:

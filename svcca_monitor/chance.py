@@ -158,7 +158,7 @@ def chance_level(
         >>> round(chance_level("svcca", n_samples=1000, dims_x=256, dims_y=256), 2)
         0.44
     """
-    if measure not in CLOSED_FORMS:
+    if not isinstance(measure, str) or measure not in CLOSED_FORMS:
         raise ValueError(
             unknown_name("measure with a closed form of its chance level", measure, CLOSED_FORMS)
             + " For the others: `permutation_test(x, y, measure=…).chance`, or "

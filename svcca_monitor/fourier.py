@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arguments import require_whole
 from .batched import adjoint_product, in_parts
 from .canonical import correlations_between
 from .messages import warn
@@ -71,9 +72,14 @@ class FourierCCAResult:
         Raises:
             ValueError: If the frequency or k is not among those compared.
         """
+        if np.shape(frequency) != (2,):
+            raise ValueError(
+                f"`frequency` must be (ky, kx), a row of `frequencies`. Received: {frequency!r}"
+            )
+        require_whole("k", k, least=0)
         found = np.flatnonzero((self.frequencies == frequency).all(axis=1))
         pairs = len(self.correlations[found[0]]) if len(found) else 0
-        if not 0 <= k < pairs:
+        if k >= pairs:
             raise ValueError(
                 f"No pair k={k} at frequency {tuple(frequency)}: it has {pairs}, counted from 0. "
                 "Take a frequency from `frequencies`: real maps have one of two conjugate ones."

@@ -8,6 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .arguments import require_alike
 from .factors import GRAM_NOISE, eigen
 from .gram_matrix import Gram
 from .messages import unknown_name, warn
@@ -87,7 +88,9 @@ class GramMatrices:
 
         Raises:
             ValueError: If they have different numbers of samples.
+            TypeError: If `other` is of another class.
         """
+        require_alike(self, other)
         mine, others = self._first(), other._first()
         if mine and others:
             _require_same_samples(*mine, *others)

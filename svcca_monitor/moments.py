@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .batches import SMALLEST, Stream
+from .definition import Measure
 from .factors import GRAM_NOISE, thin_svd
-from .measures import MEASURES
+from .measures import MEASURES, get_measure
 from .messages import unknown_name, warn
 from .pairs import rescaled
 from .rounding import centre, noise_of_columns, scaled_noise
@@ -88,16 +89,12 @@ class Moments(Stream):
             ValueError: If a name is unknown, an option out of range, or fewer than two rows came.
             TypeError: If the measure does not take an option.
         """
-        known = [name for name in SUFFICIENT if MEASURES[name].chance or not adjusted]
-        if measure not in known:
-            what = "adjusted measure" if adjusted else "measure"
-            raise ValueError(unknown_name(what, measure, known, where="for moments alone"))
-        kind = MEASURES[measure]
+        kind = _measure(measure, adjusted=adjusted)
         settings = kind.settings(options)
         if self.n_samples < 2:
             raise ValueError(f"Similarity needs two samples at least, not {self.n_samples}.")
-        left = self.names if rows is None else rows
-        right = left if columns is None else columns
+        left = self.names if rows is None else _names("rows", rows)
+        right = left if columns is None else _names("columns", columns)
         denoised, names = not kind.by_variance, dict.fromkeys([*left, *right])
         whole = {name: self._axes(name, denoised=denoised) for name in names}
         lost = [self._lost(name, *axes) for name, axes in whole.items()] if denoised else []
@@ -213,6 +210,32 @@ class Moments(Stream):
         if not (axes.rank and lost):
             return ""
         return f"{lost} of {len(squares)} neurons of {name} (beside neuron {np.argmax(squares)})"
+
+
+def _measure(name: str, *, adjusted: bool) -> Measure:
+    """The measure of that name, if moments suffice for it; ValueError with those that they do."""
+    kind = get_measure(name)
+    enough = [known for known in SUFFICIENT if MEASURES[known].chance or not adjusted]
+    if name in enough:
+        return kind
+    if name in SUFFICIENT:
+        why = f"The chance level of {name!r} takes permutations of the samples"
+    else:
+        why = f"{name!r} looks at single samples"
+    raise ValueError(
+        f"{why}, which moments do not keep. Expected one of: {', '.join(enough)}. For others keep "
+        "the activations for `similarity_grid`; `MinibatchCKA` gives debiased CKA from batches."
+    )
+
+
+def _names(argument: str, names: Sequence[str]) -> list[str]:
+    """TypeError for a single name, which is a sequence of letters."""
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise TypeError(
+            f"`{argument}` must be a list of names of layers, such as ['conv', 'dense']. "
+            f"Received: {argument}={names!r}"
+        )
+    return list(names)
 
 
 def _roots(products: Array) -> tuple[Array, Array]:

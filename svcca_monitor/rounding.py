@@ -121,8 +121,11 @@ def _way_out(x: Any, array: Array) -> str:
     """What to do with something of which NumPy makes an array of objects."""
     if array.dtype.kind != "O":
         return ""
+    kind = type(x).__name__
+    if not hasattr(x, "shape"):  # nor rows that could be converted
+        return f" It is of type {kind}."
     how = "np.asarray(…, dtype=np.float64)" if array.ndim else "its method for dense arrays"
-    return f" Convert the {type(x).__name__} first, by {how}."
+    return f" Convert the {kind} first, by {how}."
 
 
 def checked(x: ArrayLike, name: str, most: float = LARGEST) -> tuple[Array, float]:

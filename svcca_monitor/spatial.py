@@ -235,6 +235,8 @@ def _as_maps(x: ArrayLike) -> Array:
             "`x` must be maps of shape (n_samples, height, width, channels), none of them 0. "
             f"Received shape {maps.shape}."
         )
+    if maps.dtype.kind in "OSUMm":
+        raise ValueError(f"`x` must hold numbers. Received maps of dtype {maps.dtype}.")
     return maps
 
 

@@ -260,7 +260,7 @@ _POWERS = {"variance": 2, "singular_values": 1}
 
 def check_cut(explained_variance: float | None, dims: int | None, criterion: str) -> None:
     """Raise ValueError unless these can cut a spectrum."""
-    if criterion not in _POWERS:
+    if not isinstance(criterion, str) or criterion not in _POWERS:
         raise ValueError(unknown_name("criterion", criterion, _POWERS))
     if explained_variance is not None:
         meaning = "is a share of the whole"

@@ -241,6 +241,8 @@ def test_a_measure_without_closed_form_is_refused_with_the_nearest():
         "Expected one of: cca, svcca, cca_r2, cka, cka_debiased. "
         "For the others: `permutation_test(x, y, measure=…).chance`"
     )
+    with pytest.raises(ValueError, match=r"level \['cka'\]\. Did you mean 'cka'\?"):
+        chance_level(["cka"], n_samples=10, dims_x=2, dims_y=2)
     with pytest.raises(ValueError, match=re.escape(message)):
         chance_level("pwcca", n_samples=100, dims_x=3, dims_y=3)
 

@@ -95,10 +95,26 @@ def test_the_phase_of_filters_is_fixed_and_makes_them_real_where_they_can_be():
             assert (np.abs(f.imag).max() < 1e-12) == own_negative
 
 
-@pytest.mark.parametrize(("k", "frequency"), [(2, (0, 0)), (-1, (0, 0)), (0, (0, -1)), (0, (9, 0))])
+@pytest.mark.parametrize(("k", "frequency"), [(2, (0, 0)), (0, (0, -1)), (0, (9, 0))])
 def test_directions_that_were_not_compared_are_refused(k, frequency):
     result = fourier_cca(*pair((4, 4)))
     with pytest.raises(ValueError, match=re.escape(f"No pair k={k} at frequency {frequency}")):
+        result.directions(k, frequency)
+
+
+@pytest.mark.parametrize(
+    ("k", "frequency", "message"),
+    [
+        (-1, (0, 0), "`k` must be a whole number, at least 0. Received: k=-1"),
+        (0.0, (0, 0), "Received: k=0.0"),
+        (0, (0, 0, 0), "`frequency` must be (ky, kx), a row of `frequencies`. Received: (0, 0, 0)"),
+        (0, 0, "Received: 0"),
+    ],
+)
+def test_what_is_no_pair_or_no_frequency_is_refused(k, frequency, message):
+    result = fourier_cca(*pair((4, 4)))
+    assert result.directions(0, result.frequencies[0])[0].shape == (4, 4, 2)
+    with pytest.raises(ValueError, match=re.escape(message)):
         result.directions(k, frequency)
 
 

@@ -64,11 +64,20 @@ TABLE = {
             "subspace",
         },
     ),
-    "batches": ({"numpy"}, {"rounding", "subspace"}),
-    "gram": (NUMERIC, {"factors", "gram_matrix", "messages", "rounding", "subspace"}),
+    "batches": ({"numpy"}, {"arguments", "rounding", "subspace"}),
+    "gram": (NUMERIC, {"arguments", "factors", "gram_matrix", "messages", "rounding", "subspace"}),
     "moments": (
         NUMERIC,
-        {"batches", "subspace", "pairs", "measures", "factors", "messages", "rounding"},
+        {
+            "batches",
+            "definition",
+            "subspace",
+            "pairs",
+            "measures",
+            "factors",
+            "messages",
+            "rounding",
+        },
     ),
     "spatial": ({"numpy"}, {"arguments", "parallel", "rounding"}),
     "batched": (NUMERIC, {"factors", "parallel", "subspace"}),
@@ -76,6 +85,7 @@ TABLE = {
     "fourier": (
         {"numpy"},
         {
+            "arguments",
             "batched",
             "canonical",
             "messages",

@@ -207,8 +207,7 @@ def test_unknown_names_are_answered_with_the_nearest():
         with pytest.raises(ValueError, match=re.escape(message)):
             call()
     with pytest.raises(
-        ValueError,
-        match=r"measure 'svca' for moments alone\. Did you mean 'svcca'\? .*: cca, cca_r2",
+        ValueError, match=r"Unknown measure 'svca'\. Did you mean 'svcca'\? .*: cca,"
     ):
         moments.similarity("conv", "dense", measure="svca")
     with pytest.raises(TypeError, match="'explained_varience' of svcca. Did you mean 'explained_v"):
@@ -217,3 +216,14 @@ def test_unknown_names_are_answered_with_the_nearest():
         moments.similarity("conv", "dense", measure="cka", dims=3)
     with pytest.raises(ValueError, match="at least 1. Received: dims=0"):
         moments.similarity("conv", "dense", dims=0)
+
+
+@pytest.mark.parametrize("names", ["logits", "a", 5])
+def test_one_name_is_no_list_of_names(names):
+    moments = in_batches({"logits": np.eye(9, 3), "a": np.eye(9, 2)})
+    for argument in ("rows", "columns"):
+        message = rf"`{argument}` must be a list of names.* Received: {argument}={names!r}"
+        with pytest.raises(TypeError, match=message):
+            moments.similarity_grid(**{argument: names})
+    grid = moments.similarity_grid(np.array(["logits", "a"]))
+    np.testing.assert_array_equal(grid, moments.similarity_grid())

@@ -9,7 +9,7 @@ from batches import assert_equals_the_whole, batches, gather, in_batches, layers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from svcca_monitor.moments import Moments
+from svcca_monitor import GramMatrices, MinibatchCKA, Moments
 
 
 def merged_in_some_order(data, parts):
@@ -105,3 +105,15 @@ def test_streams_of_other_layers_are_not_merged():
     for other in ({"x": np.eye(3), "z": np.eye(3, 2)}, {"x": np.eye(3), "y": np.eye(3)}):
         with pytest.raises(ValueError, match=r"Layers differ, cannot merge \{'x': 3, 'y': 2\} and"):
             one.merge(gather([other]))
+
+
+@pytest.mark.parametrize("kind", [Moments, MinibatchCKA, GramMatrices])
+def test_what_is_of_another_kind_is_not_merged(kind):
+    layer = {"x": np.eye(9, 3)}
+    one = kind()
+    one.update(layer)
+    for other in (layer, None, *(k() for k in (Moments, MinibatchCKA, GramMatrices) if k != kind)):
+        message = f"`merge` takes another {kind.__name__}. Received a {type(other).__name__}"
+        for mine in (one, kind()):
+            with pytest.raises(TypeError, match=message):
+                mine.merge(other)

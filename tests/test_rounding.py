@@ -203,6 +203,13 @@ def test_what_is_no_array_is_refused_by_its_name_in_grids_and_tests(x, measure):
             inference(x, y, measure=measure)
 
 
+def test_what_has_no_rows_is_not_asked_to_be_converted():
+    for nothing in (None, {"x": 1}):
+        message = rf"dtype object and shape \(\)\. It is of type {type(nothing).__name__}\.$"
+        with pytest.raises(ValueError, match=message):
+            similarity(np.eye(3), nothing)
+
+
 def test_layers_that_can_be_read_only_once_are_refused():
     with pytest.raises(TypeError, match="dict from names to layers, or a list. Received a gener"):
         similarity_grid(np.eye(4) for _ in range(2))

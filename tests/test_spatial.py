@@ -180,3 +180,6 @@ def test_masked_maps_and_what_is_no_array_are_refused_by_name():
             take(masked)
         with pytest.raises(ValueError, match="`x` must be an array of numbers, with rows of equal"):
             take([[1.0, 2.0], [3.0]])
+        with pytest.raises(ValueError, match="`x` must hold numbers. Received maps of dtype <U"):
+            take(x.astype(str))
+        assert take(x > 0).shape[-1] == 2

@@ -102,6 +102,7 @@ def test_an_unknown_criterion_is_refused_with_the_known_ones():
     ("cut", "match"),
     [
         ({"criterion": "bogus"}, "Unknown criterion 'bogus'"),
+        ({"criterion": ["variance"]}, "Unknown criterion .* Did you mean 'variance'"),
         ({"explained_variance": 7}, r"must be a number in \(0, 1\]"),
         ({"dims": 2.5}, "whole number, at least 1. Received: dims=2.5"),
         ({"dims": float("nan")}, "whole number"),
