@@ -89,24 +89,31 @@ class CCAResult:
         # A complex number is two real ones. (If one side is complex, the variates of both are.)
         parts = 2 if np.iscomplexobj(self.x_variates) else 1
         for k in range(len(logs)):
-            if _sum_exceeds(logs[k:].sum(), n - 1 - q, q - k, p - k, parts) >= level:
+            if _tail(logs[k:].sum(), p - k, q - k, n - 1 - k, parts) >= level:
                 return k
         return len(logs)
 
 
-def _sum_exceeds(value: float, freedom: int, q: int, p: int, parts: int) -> float:
-    """Probability that -Σ log(1 - ρ²) of independent normal views exceeds a value.
+def _tail(total: float, p: int, q: int, freedom: int, parts: int) -> float:
+    """Probability that -Σ log(1 - ρ²) of independent normal views is at least `total`.
 
     The product of 1 - ρ² is Wilks' Λ, a product of p independent beta variables (Anderson 2003,
     An Introduction to Multivariate Statistical Analysis, theorem 8.4.1).
+
+    Args:
+        total: The sum.
+        p: Dimensions of the smaller view.
+        q: Dimensions of the larger view.
+        freedom: Dimensions of the centred samples, at least p + q.
+        parts: Real numbers in one number of a view: 2 if it is complex.
     """
     from scipy.special import digamma, gammaincc, polygamma
 
-    rest = parts / 2 * (freedom - np.arange(p))
+    rest = parts / 2 * (freedom - q - np.arange(p))
     whole = rest + parts / 2 * q
     mean = float(np.sum(digamma(whole) - digamma(rest)))
     variance = float(np.sum(polygamma(1, rest) - polygamma(1, whole)))
-    return float(gammaincc(mean**2 / variance, value * mean / variance))
+    return float(gammaincc(mean**2 / variance, total * mean / variance))
 
 
 def canonical_correlations(

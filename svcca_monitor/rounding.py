@@ -122,7 +122,7 @@ def _way_out(x: Any, array: Array) -> str:
     if array.dtype.kind != "O":
         return ""
     kind = type(x).__name__
-    if not hasattr(x, "shape"):  # nor rows that could be converted
+    if not array.ndim and not hasattr(x, "shape"):  # nothing that could be converted
         return f" It is of type {kind}."
     how = "np.asarray(…, dtype=np.float64)" if array.ndim else "its method for dense arrays"
     return f" Convert the {kind} first, by {how}."

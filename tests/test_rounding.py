@@ -208,6 +208,8 @@ def test_what_has_no_rows_is_not_asked_to_be_converted():
         message = rf"dtype object and shape \(\)\. It is of type {type(nothing).__name__}\.$"
         with pytest.raises(ValueError, match=message):
             similarity(np.eye(3), nothing)
+    with pytest.raises(ValueError, match=r"shape \(2, 2\)\. Convert the list first, by np.asarray"):
+        similarity([[1.0, None], [2.0, 3.0]], np.eye(2))
 
 
 def test_layers_that_can_be_read_only_once_are_refused():
