@@ -98,7 +98,7 @@ def _tail(total: float, p: int, q: int, freedom: int, parts: int) -> float:
     """Probability that -Σ log(1 - ρ²) of independent normal views is at least `total`.
 
     The product of 1 - ρ² is Wilks' Λ, a product of p independent beta variables (Anderson 2003,
-    An Introduction to Multivariate Statistical Analysis, theorem 8.4.1).
+    An Introduction to Multivariate Statistical Analysis, §8.4).
 
     Args:
         total: The sum.
