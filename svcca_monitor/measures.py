@@ -217,7 +217,8 @@ def similarity(
         TypeError: If the measure does not take an option.
     """
     denoised = not get_measure(measure).by_variance
-    sx, sy = (as_subspace(s, n, rtol, denoised=denoised) for s, n in ((x, "x"), (y, "y")))
+    sx = as_subspace(x, "x", rtol, denoised=denoised)
+    sy = sx if y is x else as_subspace(y, "y", rtol, denoised=denoised)
     grid = similarity_grid({"x": sx}, {"y": sy}, measure=measure, adjusted=adjusted, **options)
     few = few_samples({"x": sx, "y": sy}, get_measure(measure), options)
     if few:

@@ -84,7 +84,13 @@ def _prepared(
     items = [*zip(row_names, given, strict=True)]
     if columns is not None:
         items += zip(column_names, others, strict=True)
-    found = in_parallel(prepare, items, [cost(layer) for _, layer in items])
+    # A layer on both sides is prepared once, and known to be one with itself.
+    once: dict[int, tuple[str, Layer]] = {}
+    for name, layer in items:
+        once.setdefault(id(layer), (name, layer))
+    prepared = in_parallel(prepare, list(once.values()), [cost(x) for _, x in once.values()])
+    of = dict(zip(once, prepared, strict=True))
+    found = [of[id(layer)] for _, layer in items]
     left = found[: len(given)]
     right = left if columns is None else found[len(given) :]
     if left and right:

@@ -9,7 +9,16 @@ import oracle
 import pytest
 from oracle import pair, rotation
 
-from svcca_monitor import MEASURES, factors, parallel, pwcca, similarity, similarity_grid, svcca
+from svcca_monitor import (
+    MEASURES,
+    factors,
+    parallel,
+    permutation_test,
+    pwcca,
+    similarity,
+    similarity_grid,
+    svcca,
+)
 from svcca_monitor.subspace import as_subspace
 
 # (n_samples, n_x, n_y); in the last two a view has fewer samples than features.
@@ -231,6 +240,19 @@ def test_a_grid_factorises_each_layer_once(monkeypatch):
     assert seen == [4, 9, 9, 12, 3]
     similarity_grid(layers(), [np.eye(100, 2)])
     assert seen == [4, 9, 9, 12, 3] * 2 + [2]
+
+
+def test_a_layer_on_both_sides_is_factorised_once(monkeypatch):
+    rows, seen, svd = layers(), [], factors.thin_svd
+    monkeypatch.setattr(factors, "thin_svd", lambda a: (seen.append(a.shape[1]), svd(a))[1])
+    final = {"again": rows["conv_2"], "copy": rows["conv_2"].copy()}
+    grid = similarity_grid(rows, final)
+    assert seen == [4, 9, 9, 12, 3, 9]
+    np.testing.assert_allclose(grid[:, 0], grid[:, 1], rtol=0, atol=1e-12)
+    assert grid[list(rows).index("conv_2"), 0] == 1.0
+    assert similarity(rows["dense"], rows["dense"]) == 1.0
+    permutation_test(rows["logits"], rows["logits"], n_permutations=3)
+    assert seen == [4, 9, 9, 12, 3, 9, 12, 3]
 
 
 def test_constant_layers_are_nan_in_the_grid_and_named_in_a_warning():

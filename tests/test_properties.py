@@ -77,7 +77,7 @@ def test_a_measure_of_any_layers_is_in_its_interval_and_one_with_itself(name, da
             reverse, _ = answered(similarity, y, x, measure=name)
             assert value == pytest.approx(reverse, abs=1e-9)
     for alone in (similarity, lambda a, **options: similarity_grid([a], **options)[0, 0]):
-        arguments = (x, x) if alone is similarity else (x,)
+        arguments = (x, x.copy()) if alone is similarity else (x,)
         for options in ({}, {"adjusted": True}):
             own, _ = answered(alone, *arguments, measure=name, **options)
             open_ = undefined(name, x) if alive[0] else True
