@@ -94,18 +94,18 @@ class Products:
         return self.few_rows[i] or self.few_columns[j]
 
     def blocks(self, i: int, first: int, last: int) -> list[Array]:
-        """Of row i with columns first to last, by one product. All are `in_double`, or none is."""
+        """Of row i with columns first to last, of which all are `in_double` or none is."""
+        x, columns = self.rows[i], self.columns[first : last + 1]
         at = self._ends[first : last + 2]
-        x, multiplications = self.rows[i], float(self.rows[i].basis.size) * (at[-1] - at[0])
-        straight = self._in_single and (x.rank == 1 or multiplications <= STRAIGHT)
-        if self.in_double(i, first) or straight:
-            right = np.hstack([s.basis for s in self.columns[first : last + 1]])
-            cross = x.basis.conj().T @ right
+        width = at[-1] - at[0]
+        straight = 1 in (x.rank, width) or x.basis.size * width <= STRAIGHT
+        if self.in_double(i, first) or (self._in_single and straight):
+            blocks = [x.basis.conj().T @ s.basis for s in columns]
         else:
             cross = self.left[i].conj().T @ self.stack[:, at[0] : at[-1]]
+            blocks = [cross[:, a:b] for a, b in pairwise(at - at[0])]
         # Formulas go on in double: they take squares.
-        cross = cross.astype(np.result_type(cross, np.float64), copy=False)
-        return [cross[:, a:b] for a, b in pairwise(at - at[0])]
+        return [block.astype(np.result_type(block, np.float64), copy=False) for block in blocks]
 
 
 def ends(layers: list[Subspace]) -> Array:

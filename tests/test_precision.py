@@ -131,14 +131,15 @@ def test_samples_collapsed_to_few_points_do_not_round_all_the_same_way(monkeypat
 
 @pytest.mark.parametrize(("rank", "others"), [(1, 2), (1, 600), (2, 2), (8, 16), (16, 10)])
 def test_small_products_are_not_summed_in_single_precision(monkeypatch, rank, others):
-    monkeypatch.setattr(precision, "WORTH_IT", 0.0)
     x = np.random.default_rng(0).uniform(size=(4000, rank)).astype(SINGLE)
-    y = oracle.normal(4000, others, seed=1, dtype=SINGLE)
-    y = np.hstack([x + y[:, :1] / 9, y])
-    single = similarity_grid([x], [y], measure="cca")
-    monkeypatch.setattr(precision, "WORTH_IT", np.inf)
-    double = similarity_grid([x], [y], measure="cca")
-    np.testing.assert_allclose(single, double, rtol=0, atol=1e-12)
+    y, noise = (oracle.normal(4000, k, seed=k, dtype=SINGLE) for k in (others, rank))
+    y = np.hstack([x + noise / 9, y])
+    for pair in ([x], [y]), ([y], [x]):
+        monkeypatch.setattr(precision, "WORTH_IT", 0.0)
+        single = similarity_grid(*pair, measure="cca")
+        monkeypatch.setattr(precision, "WORTH_IT", np.inf)
+        double = similarity_grid(*pair, measure="cca")
+        np.testing.assert_allclose(single, double, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("stored", [SINGLE, DOUBLE])
