@@ -14,9 +14,10 @@ from .pairs import Sides, observed_grid, prepare, rescaled
 from .preparation import Layer, Layers
 from .subspace import Array, Subspace
 
-# Scores closer than this are one score: where all orders match perfectly (no more samples than
-# dimensions), rounding must not decide which of them is higher.
-TIE = 1e-9
+# Scores closer than this, or than this share of them, are one score: where all orders match alike
+# (no more samples than dimensions), rounding must not decide which of them is higher. Products in
+# single precision round by a share.
+TIE, TIE_SHARE = 1e-9, 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,12 +101,13 @@ def permutation_test(
         return PermutationTest(observed, observed, observed, observed, n_permutations)
     rng = np.random.default_rng(seed)
     at_least, highest_at_least, total = (np.zeros(observed.shape) for _ in range(3))
+    tied = observed - TIE - TIE_SHARE * np.abs(observed)
     orders = (rng.permutation(sides.n_samples) for _ in range(n_permutations))
     for null in sides.permuted(orders):
         total += null
-        at_least += null >= observed - TIE
+        at_least += null >= tied
         finite = null[np.isfinite(null)]
-        highest_at_least += (finite.max() if finite.size else np.nan) >= observed - TIE
+        highest_at_least += (finite.max() if finite.size else np.nan) >= tied
     known = np.where(np.isfinite(observed), 1.0, np.nan)
     return PermutationTest(
         observed.reshape(shape),

@@ -25,8 +25,8 @@ from .subspace import Array, Subspace
 
 # Parcels of pairs for the threads, and operations of a decomposition over those of a product.
 PARCELS, OPERATIONS = 64, 10
-# Levels of chance closer to 1 than this are 1 but for rounding.
-ROUNDING = 1e-9
+# Levels of chance closer to 1 than this are 1 but for rounding, of single precision at worst.
+ROUNDING = 1e-6
 # Permutations for a chance level without a closed form: its error is a fifth of one value's spread.
 PERMUTATIONS = 25
 # Orders or resamples of the samples that are drawn before the threads begin: bounds the memory.

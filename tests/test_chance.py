@@ -16,7 +16,9 @@ from svcca_monitor import (
     canonical_correlations,
     chance_level,
     permutation_test,
+    precision,
     similarity,
+    similarity_grid,
 )
 from svcca_monitor.chance import CLOSED_FORMS, wachter_mean
 from svcca_monitor.few_dimensions import mean_correlation
@@ -292,6 +294,18 @@ def test_adjusted_similarity_is_nan_where_chance_misses_one_by_rounding(measure)
         x, y = np.random.default_rng(seed).normal(size=(2, 2, 3))
         with pytest.warns(UserWarning, match="Few samples"):
             assert np.isnan(similarity(x, y, measure=measure, adjusted=True))
+
+
+@pytest.mark.parametrize("measure", ["pls", "procrustes"])
+def test_adjusted_similarity_is_nan_where_chance_misses_one_by_single_precision(
+    monkeypatch, measure
+):
+    monkeypatch.setattr(precision, "WORTH_IT", 0.0)
+    for seed in range(2):
+        # All directions of all samples alike, in both layers: any order of them matches.
+        x, y = np.linalg.qr(np.random.default_rng(seed).normal(size=(2, 250, 250)))[0]
+        given = [x.astype(np.float32)], [y.astype(np.float32)]
+        assert np.isnan(similarity_grid(*given, measure=measure, adjusted=True)).all()
 
 
 def test_levels_by_permutation_are_the_same_at_every_call():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from svcca_monitor import Subspace, bootstrap_interval, permutation_test, similarity
+from svcca_monitor import Subspace, bootstrap_interval, permutation_test, precision, similarity
 
 RNG = np.random.default_rng(0)
 SIGNAL = RNG.normal(size=(120, 4))
@@ -111,6 +111,18 @@ def test_nothing_is_significant_where_all_orders_match_perfectly(measure):
             x, y, measure=measure, n_permutations=19, explained_variance=None, seed=seed
         )
         assert float(test.p_value) == float(test.corrected_p_value) == 1
+
+
+@pytest.mark.parametrize("measure", ["cca", "cca_r2", "cka", "procrustes"])
+def test_nothing_is_significant_where_all_orders_match_alike_in_single_precision(
+    monkeypatch, measure
+):
+    monkeypatch.setattr(precision, "WORTH_IT", 0.0)
+    # One sample for each neuron: all are equally far from each other, in any order.
+    x, y = np.eye(300, dtype=np.float32), RNG.normal(size=(300, 30)).astype(np.float32)
+    test = permutation_test([x, x], [y, y * 2], measure=measure, n_permutations=19)
+    assert (test.p_value == 1).all()
+    assert (test.corrected_p_value == 1).all()
 
 
 @pytest.mark.parametrize("measure", ["cca", "svcca", "cka", "procrustes"])
