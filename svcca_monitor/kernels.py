@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -20,8 +21,10 @@ from .rounding import SINGLE, centre, noise_of_columns
 Array = NDArray[Any]
 
 DOUBLE = np.dtype(np.float64)
-# Bytes of one tile of all kernels together.
+# Bytes of one tile of all kernels together, in each thread.
 TILE_BYTES = 5e7
+# Sums over tiles that are held at a time: of many layers, each is as large as the grid.
+PARCELS = 32
 # Layers whose tiles are made at a time, at least.
 GROUP = 32
 # Tiles along a side of a kernel, at least, for all threads to have some; unless they get small.
@@ -240,7 +243,7 @@ def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Ar
     starts = range(0, n, edge)
     tiles = [(r, c) for r in starts for c in starts if c >= r]
 
-    def work(tile: tuple[int, int]) -> tuple[Array, Array, Array]:
+    def sums(tile: tuple[int, int]) -> Sequence[Array]:
         r, c = (slice(start, start + edge) for start in tile)
         twice = 1.0 if tile[0] == tile[1] else 2.0  # the tile below the diagonal is its adjoint
         shape = len(left[0][r]), len(left[0][c])
@@ -260,11 +263,18 @@ def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Ar
         products, norms_x = (np.concatenate([f[i] for f in found]) for i in range(2))
         return twice * products, twice * norms_x, twice * found[0][2]
 
-    costs = [2.0 * edge**2 * sum(x.shape[1] for x in (*left, *right))] * len(tiles)
-    products, norms_x, norms_y = (
-        np.sum(parts, axis=0) for parts in zip(*in_parallel(work, tiles, costs), strict=True)
-    )
+    def work(parcel: list[tuple[int, int]]) -> Sequence[Array]:
+        return reduce(_added, map(sums, parcel))
+
+    parcels = [tiles[i::PARCELS] for i in range(min(PARCELS, len(tiles)))]
+    cost_of_tile = 2.0 * edge**2 * sum(x.shape[1] for x in (*left, *right))
+    found = in_parallel(work, parcels, [len(parcel) * cost_of_tile for parcel in parcels])
+    products, norms_x, norms_y = reduce(_added, found)
     return products, norms_x, norms_y
+
+
+def _added(total: Sequence[Array], sums: Sequence[Array]) -> Sequence[Array]:
+    return [a + b for a, b in zip(total, sums, strict=True)]
 
 
 def _sums(k: Array, other: Array) -> tuple[Array, Array, Array]:

@@ -1,5 +1,7 @@
 """Kernels compared tile by tile are the kernels compared whole."""
 
+import tracemalloc
+
 import numpy as np
 import oracle
 import pytest
@@ -50,6 +52,8 @@ def test_tiles_of_any_size_give_what_factors_give(monkeypatch, edge, columns, na
     others = range(len(given)) if columns is None else columns
     count = len(given) + (0 if columns is None else len(columns))
     monkeypatch.setattr(kernels, "TILE_BYTES", 8 * count * edge**2)
+    monkeypatch.setattr(kernels, "GROUP", 1)
+    monkeypatch.setattr(kernels, "PARCELS", 3)
     rows = [kernels.Centred.of(x, 0.0) for x in given]
     grid = kernels.kernel_grid(
         MEASURES[name].of_kernels, rows, [rows[j] for j in others], mirrored=columns is None
@@ -143,6 +147,42 @@ def test_layers_in_single_and_double_precision_share_a_grid_of_kernels(monkeypat
     few = many[1] * (np.arange(900) < 50)[:, None]
     for single, double in single_and_double([*many, few]):
         np.testing.assert_allclose(single, double, rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("others", [0, 8])
+def test_tiles_stay_in_their_precision_and_bounds_and_serve_all_threads(monkeypatch, dtype, others):
+    monkeypatch.setattr(precision, "WORTH_IT", 0)
+    tiles = []
+
+    def watched(k, other):
+        tiles.append((k.dtype, k.nbytes + (other.nbytes if others else 0)))
+        return sums(k, other)
+
+    sums = kernels._sums
+    monkeypatch.setattr(kernels, "_sums", watched)
+    eps = float(np.finfo(dtype).eps)
+    rows = [kernels.Centred.of(x, eps) for x in oracle.normal(800, 24).reshape(8, 800, 3)]
+    sides = (rows, rows[:others]) if others else (rows, rows)
+    for most in (8e5, 5e7):
+        monkeypatch.setattr(kernels, "TILE_BYTES", most)
+        tiles.clear()
+        kernels.kernel_grid(kernels.alignment, *sides, mirrored=not others, in_double=False)
+        assert {kind for kind, _ in tiles} == {np.dtype(dtype)}
+        assert max(bytes_ for _, bytes_ in tiles) <= most * 1.05
+        assert len(tiles) >= 10  # on and above the diagonal of 4 × 4
+
+
+def test_many_layers_take_no_more_memory_than_a_tile_and_some_grids(monkeypatch):
+    monkeypatch.setattr(kernels, "TILE_BYTES", 1e6)
+    rows = [kernels.Centred.of(x, 0.0) for x in np.random.default_rng(0).normal(size=(150, 600, 2))]
+    tracemalloc.start()
+    grid = kernels.kernel_grid(kernels.alignment, rows, rows, mirrored=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 1e6 + 2 * kernels.PARCELS * grid.nbytes
+    tiles = (600 / np.sqrt(1e6 / 8 / 150)) ** 2 / 2
+    assert tiles > 3 * kernels.PARCELS  # a grid for each would take more
 
 
 @pytest.mark.parametrize("factors", [False, True])
