@@ -56,7 +56,7 @@ class Measure:
 
     @property
     def one_alone(self) -> bool:
-        """Whether every layer that varies has 1 with itself: estimates of kernels may have none."""
+        """Whether every layer that varies has 1 with itself: estimates may have no value there."""
         return self.of_kernels in (None, alignment)
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -188,8 +188,8 @@ def kernel_grid(
         squares = _squared_norms(x)
         if not single:
             return x, squares
-        # Sums of entries go in single precision too. Entries are sums over features: samples of
-        # little weight cost no digits.
+        # Entries are sums over features, in which samples of little weight cost no digits. Beside
+        # entries of others their squares do: up to 4e-7 of what is summed, once turned.
         if not dominated(squares):
             return turned(x, x.dtype, out=x), squares
         x = layer.weighted()

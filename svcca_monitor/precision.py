@@ -86,11 +86,12 @@ def rounded(basis: Array, dtype: np.dtype[Any], out: Array | None = None) -> Arr
 
 
 def turned(x: Array, dtype: np.dtype[Any], out: Array | None = None) -> Array:
-    """Of pairs of samples, each turned by an angle of its own but those of all layers alike.
+    """The samples, turned in pairs: each pair by an angle of its own, the same in all layers.
 
-    This leaves products of layers as they are. Without it, samples that collapsed to a few points
-    have few different numbers, and so do their products: a sum of equal numbers rounds the same way
-    at every step, by up to 4e-6 in single precision, against 2e-7 of others.
+    This leaves sums over samples as they are, of XᴴY as of products of kernels. Without it, samples
+    that collapsed to a few points have few different numbers, and so do their products: a sum of
+    equal numbers rounds the same way at every step, by up to 4e-6 in single precision, against
+    2e-7 of others.
 
     Args:
         x: Shape (n_samples, k).
