@@ -189,7 +189,7 @@ def kernel_grid(
         if not single:
             return x, squares
         # Entries are sums over features, in which samples of little weight cost no digits. Beside
-        # entries of others their squares do: up to 4e-7 of what is summed, once turned.
+        # entries of others their squares do: up to 7e-7 of what is summed, once turned.
         if not dominated(squares):
             return turned(x, x.dtype, out=x), squares
         x = layer.weighted()
