@@ -256,8 +256,7 @@ def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Ar
         room = np.empty((len(groups[0]), *shape), dtype)  # for one group after the other
         if mirrored:
             k = entries(left, room)
-            products, _, _ = _sums(k, k)
-            return twice * products, twice * products.diagonal(), twice * products.diagonal()
+            return [twice * total for total in _sums(k, k)]
         other = entries(right, np.empty((len(right), *shape), dtype))
         found = [_sums(entries(group, room), other) for group in groups]
         products, norms_x = (np.concatenate([f[i] for f in found]) for i in range(2))
@@ -277,15 +276,18 @@ def _added(total: Sequence[Array], sums: Sequence[Array]) -> Sequence[Array]:
     return [a + b for a, b in zip(total, sums, strict=True)]
 
 
-def _sums(k: Array, other: Array) -> tuple[Array, Array, Array]:
+def _sums(k: Array, other: Array) -> Sequence[Array]:
     """Products of rows, and the squared norms of the rows of both; sums go on in double."""
     products = np.zeros((len(k), len(other)))
     norms_k, norms_other = np.zeros(len(k)), np.zeros(len(other))
     for start in range(0, k.shape[1], ENTRIES):
         a, b = (side[:, start : start + ENTRIES] for side in (k, other))
         products += a @ b.T
-        norms_k += np.vecdot(a, a)
-        norms_other += np.vecdot(b, b)
+        if other is not k:
+            norms_k += np.vecdot(a, a)
+            norms_other += np.vecdot(b, b)
+    if other is k:
+        norms_k = norms_other = products.diagonal()
     return products, norms_k, norms_other
 
 
