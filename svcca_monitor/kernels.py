@@ -22,13 +22,13 @@ Array = NDArray[Any]
 
 DOUBLE = np.dtype(np.float64)
 # Bytes of one tile of all kernels together, in each thread.
-TILE_BYTES = 5e7
+TILE_BYTES = 2e7
 # Sums over tiles that are held at a time: of many layers, each is as large as the grid.
 PARCELS = 32
 # Layers whose tiles are made at a time, at least.
 GROUP = 32
 # Tiles along a side of a kernel, at least, for all threads to have some; unless they get small.
-BLOCKS, SMALL = 4, 128
+BLOCKS, SMALL = 4, 256
 # Entries multiplied at a time, in the precision of the tiles: they stay near the processor.
 ENTRIES = 1024
 # Sums that differ from 0 by no more than this share of ‖K‖² differ by rounding.

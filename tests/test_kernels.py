@@ -162,9 +162,9 @@ def test_tiles_stay_in_their_precision_and_bounds_and_serve_all_threads(monkeypa
     sums = kernels._sums
     monkeypatch.setattr(kernels, "_sums", watched)
     eps = float(np.finfo(dtype).eps)
-    rows = [kernels.Centred.of(x, eps) for x in oracle.normal(800, 24).reshape(8, 800, 3)]
+    rows = [kernels.Centred.of(x, eps) for x in oracle.normal(1100, 24).reshape(8, 1100, 3)]
     sides = (rows, rows[:others]) if others else (rows, rows)
-    for most in (8e5, 5e7):
+    for most in (8e5, kernels.TILE_BYTES):
         monkeypatch.setattr(kernels, "TILE_BYTES", most)
         tiles.clear()
         kernels.kernel_grid(kernels.alignment, *sides, mirrored=not others, in_double=False)
