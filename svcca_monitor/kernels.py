@@ -22,7 +22,7 @@ Array = NDArray[Any]
 
 DOUBLE = np.dtype(np.float64)
 # Bytes of one tile of all kernels together, in each thread.
-TILE_BYTES = 2e7
+TILE_BYTES = 3e7
 # Sums over tiles that are held at a time: of many layers, each is as large as the grid.
 PARCELS = 32
 # Layers whose tiles are made at a time, at least.
@@ -223,7 +223,7 @@ def kernel_grid(
     for a, i in enumerate(left):
         for b, j in enumerate(right):
             both = Sums(products[a, b], traces_x[a], traces_y[b], shared[a, b], n)
-            grid[i, j] = formula(both, own_x[a], own_y[b])
+            grid[i, j] = formula(own_x[a] if rows[i] is columns[j] else both, own_x[a], own_y[b])
     return grid
 
 
@@ -243,9 +243,12 @@ def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Ar
     starts = range(0, n, edge)
     tiles = [(r, c) for r in starts for c in starts if c >= r]
 
+    def weight(tile: tuple[int, int]) -> float:
+        return 1.0 if tile[0] == tile[1] else 2.0  # the tile below the diagonal is its adjoint
+
     def sums(tile: tuple[int, int]) -> Sequence[Array]:
         r, c = (slice(start, start + edge) for start in tile)
-        twice = 1.0 if tile[0] == tile[1] else 2.0  # the tile below the diagonal is its adjoint
+        twice = weight(tile)
         shape = len(left[0][r]), len(left[0][c])
 
         def entries(layers: list[Array], room: Array) -> Array:
@@ -266,8 +269,8 @@ def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Ar
         return reduce(_added, map(sums, parcel))
 
     parcels = [tiles[i::PARCELS] for i in range(min(PARCELS, len(tiles)))]
-    cost_of_tile = 2.0 * edge**2 * sum(x.shape[1] for x in (*left, *right))
-    found = in_parallel(work, parcels, [len(parcel) * cost_of_tile for parcel in parcels])
+    half = float(edge) ** 2 * sum(x.shape[1] for x in (*left, *right))
+    found = in_parallel(work, parcels, [half * sum(map(weight, parcel)) for parcel in parcels])
     products, norms_x, norms_y = reduce(_added, found)
     return products, norms_x, norms_y
 

@@ -196,6 +196,15 @@ def test_a_layer_beside_itself_has_cka_1_to_the_last_digit(monkeypatch, factors)
         assert grid.diagonal().tolist() == [1.0] * len(grid)
 
 
+@pytest.mark.parametrize("measure", ["cka", "cka_debiased"])
+def test_a_layer_of_both_sides_has_1_with_itself_to_the_last_digit(monkeypatch, routes, measure):
+    monkeypatch.setattr(precision, "WORTH_IT", 0)
+    wide = [np.maximum(oracle.normal(700, k, dtype=np.float32), 0) for k in range(300, 600, 20)]
+    grid = similarity_grid(wide, wide[:9], measure=measure)
+    assert routes == ["kernel_grid"]
+    assert grid.diagonal().tolist() == [1.0] * 9
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_a_layer_of_rounding_is_constant_in_a_grid_of_kernels_too(dtype):
     flat = np.full((60, 5), 7.3, dtype)
