@@ -19,6 +19,10 @@ from .subspace import Array, Subspace
 # Correlations closer than this are one correlation: the rounding of bases kept in float32 moves
 # equal correlations apart by some 1e-8, and turns their variates among themselves.
 TIE = 1e-7
+# What single precision leaves in a product of bases between two canonical directions (1e-8 in the
+# mean, 2e-7 at most), and how far PWCCA may move by it; products of more than this share of the
+# directions are made again as a whole.
+LEFT, MOVED, SHARE = 3e-8, 3e-7, 0.25
 
 
 def mean_correlation(cross: Array, x: Subspace, y: Subspace) -> float:
@@ -52,9 +56,9 @@ def projection_weighted(
 ) -> float:
     """Correlations weighted by how much of the neurons of x each variate accounts for."""
     correlations, left, right = _canonical(cross)
-    value = _weighted_mean(correlations, left(), x)
+    value = _weighted_mean(correlations, left(), x, y)
     if symmetric:
-        value = (value + _weighted_mean(correlations, right(), y)) / 2
+        value = (value + _weighted_mean(correlations, right(), y, x)) / 2
     return value
 
 
@@ -127,11 +131,24 @@ def _relative(s: Subspace) -> Array:
     return s.singular_values / s.singular_values[0]
 
 
-def _weighted_mean(correlations: Array, rotation: Array, x: Subspace) -> float:
-    neurons = _relative(x)[:, None] * x.loadings.conj().T  # z in the basis of x
+def _weighted_mean(correlations: Array, rotation: Array, x: Subspace, y: Subspace) -> float:
+    neurons = x.neurons  # z in the basis of x
     # ⟨hᵢ, zⱼ⟩ for all i, j: row i is the part of the neurons that variate i accounts for.
     parts = rotation.conj().T @ neurons
     weights = np.abs(parts).sum(axis=1)
+    if x.coarse and y.coarse:
+        close = _not_told_apart(correlations, weights)
+        if np.count_nonzero(close) > SHARE * len(close):
+            correlations, left, _ = _canonical(x.basis.conj().T @ y.basis)
+            rotation = left()
+            parts = rotation.conj().T @ neurons
+            weights = np.abs(parts).sum(axis=1)
+        elif close.any():
+            turn, found = _told_apart(rotation[:, close], x, y)
+            correlations, rotation = correlations.copy(), rotation.copy()
+            correlations[close], rotation[:, close] = found, rotation[:, close] @ turn
+            parts[close] = turn.conj().T @ parts[close]
+            weights[close] = np.abs(parts[close]).sum(axis=1)
     for start, stop in _ties(correlations):
         # Within a tie any rotation of the variates is canonical: take the principal axes of x.
         # Where correlations are 0, all that correlates with nothing in y is one tie.
@@ -142,6 +159,30 @@ def _weighted_mean(correlations: Array, rotation: Array, x: Subspace) -> float:
         turned = (size[:, None] * axes)[: stop - start]
         weights[start:stop] = np.abs(turned).sum(axis=1)
     return min(1.0, float(weights @ clipped(correlations) / weights.sum()))
+
+
+def _not_told_apart(correlations: Array, weights: Array) -> Array:
+    """Directions whose weights hang on the rounding of the product, by a bound of first order.
+
+    Of two directions it turns each by LEFT over the distance of their correlations into the other,
+    which moves their weights by no more than that times both, and their mean by that times how far
+    they are from it.
+    """
+    weights = weights / weights.sum()
+    reach = 3 * TIE + LEFT / MOVED * weights * np.abs(correlations - weights @ correlations)
+    order = np.argsort(correlations - reach)
+    low, high = ((correlations + sign * reach)[order] for sign in (-1, 1))
+    apart = low[1:] > np.maximum.accumulate(high)[:-1]
+    close = np.empty(len(order), bool)
+    close[order] = ~(np.r_[True, apart] & np.r_[apart, True])
+    return close
+
+
+def _told_apart(directions: Array, x: Subspace, y: Subspace) -> tuple[Array, Array]:
+    """What turns orthonormal directions in the basis of x to canonical ones, and correlations."""
+    seen = y.basis.conj().T @ (x.basis @ directions)
+    squares, turn = np.linalg.eigh(seen.conj().T @ seen)
+    return turn[:, ::-1], np.sqrt(np.maximum(squares[::-1], 0.0))
 
 
 def _ties(correlations: Array) -> list[tuple[int, int]]:

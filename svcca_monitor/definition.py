@@ -33,10 +33,10 @@ class Measure:
         lowest: No value is below this.
         by_variance: Whether directions count by their variance, and noise for next to nothing.
         of_neurons: Whether the formula looks at the loadings too.
+        of_span: Whether any orthonormal basis of the directions will do.
         of_rests: The same as of_cross from what completes the bases, where that tells it.
         of_kernels: The same from sums over both linear kernels, where it is a function of these.
-        in_double: Whether it needs double precision whatever came in, as it subtracts large sums or
-            tells equal correlations from others.
+        in_double: Whether it needs double precision whatever came in, as it subtracts large sums.
     """
 
     function: Callable[..., float]
@@ -50,6 +50,7 @@ class Measure:
     lowest: float = 0.0
     by_variance: bool = False
     of_neurons: bool = False
+    of_span: bool = False
     of_rests: Callable[..., float] | None = None
     of_kernels: Formula | None = None
     in_double: bool = False
@@ -74,6 +75,11 @@ class Measure:
     def cut(self, s: Subspace, settings: Mapping[str, Any]) -> Subspace:
         """The directions of `s` that the measure looks at."""
         return s.truncate(**self.cuts(settings))
+
+    def takes_all(self, settings: Mapping[str, Any]) -> bool:
+        """Whether these settings leave all directions of a layer."""
+        share, dims = (settings.get(key) for key in ("explained_variance", "dims"))
+        return dims is None and (share is None or share == 1.0)
 
     def cuts(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The settings that choose directions of one layer."""

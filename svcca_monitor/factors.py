@@ -72,6 +72,64 @@ class Factors:
         return not k or bool(self.spectrum[k - 1] >= self.reach * self.spectrum[0])
 
 
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """Centred activations, and the products of all features with each other.
+
+    Attributes:
+        centred: Shape (n_samples, n_features), double precision.
+        mean: Of each feature.
+        matrix: Products of the features that vary, of which the upper triangle counts.
+        varying: Which features do, shape (n_features,); all if none does.
+        noise: Below this a singular value cannot be told from the rounding of what was stored.
+    """
+
+    centred: Array
+    mean: Array
+    matrix: Array
+    varying: Array
+    noise: float
+
+    @classmethod
+    def of(cls, x: Array, eps: float) -> Covariance:
+        """Of checked activations."""
+        centred, mean = centre(x)
+        gram = np.zeros((x.shape[1], x.shape[1]), centred.dtype)
+        add_product(gram, centred.conj().T)
+        squares = gram.diagonal().real
+        stored = np.sqrt(squares + len(x) * np.abs(mean) ** 2)
+        varying = squares > 0
+        if varying.all() or not varying.any():
+            varying = np.ones(len(mean), bool)
+        else:
+            gram = gram[np.ix_(varying, varying)]
+        return cls(centred, mean, gram, varying, noise_of_columns(stored, len(x), eps))
+
+    def factors(self, rtol: float | None = None, *, denoised: bool = True) -> Factors:
+        """The eigenvectors of the matrix, which is overwritten, give the loadings."""
+        centred = self.centred
+        spectrum, system, complete = eigen(self.matrix, self.noise, rtol, denoised=denoised)
+
+        @lru_cache(maxsize=1)
+        def vectors(k: int) -> Array:
+            found = system.vectors(0, k)
+            if self.varying.all():
+                return found
+            whole = np.zeros((len(self.mean), k), found.dtype)
+            whole[self.varying] = found
+            return whole
+
+        def basis(k: int) -> Array:
+            u = centred @ (vectors(k) / spectrum[:k])
+            good = np.count_nonzero(spectrum[:k] >= GRAM_REACH * spectrum[:1])
+            if good < k:
+                small, large = u[:, good:], u[:, :good]
+                u[:, good:] = orthonormalised(small - large @ (large.conj().T @ small))
+            return u
+
+        return Factors(spectrum, self.mean, basis, vectors, complete)
+
+
 def by_svd(x: Array, *, eps: float, rtol: float | None = None, denoised: bool = True) -> Factors:
     """Factorise the data itself."""
     centred, mean = centre(x)
@@ -132,35 +190,7 @@ def in_equal_scale(x: Array, *, eps: float, found: int) -> Factors | None:
 
 
 def _by_covariance(x: Array, eps: float, rtol: float | None, denoised: bool) -> Factors:
-    centred, mean = centre(x)
-    gram = np.zeros((x.shape[1], x.shape[1]), centred.dtype)
-    add_product(gram, centred.conj().T)
-    squares = gram.diagonal().real
-    alive = squares > 0
-    some_dead = alive.any() and not alive.all()
-    stored = np.sqrt(squares + len(x) * np.abs(mean) ** 2)
-    noise = noise_of_columns(stored, len(x), eps)
-    reduced = gram[np.ix_(alive, alive)] if some_dead else gram
-    spectrum, system, complete = eigen(reduced, noise, rtol, denoised=denoised)
-
-    @lru_cache(maxsize=1)
-    def vectors(k: int) -> Array:
-        found = system.vectors(0, k)
-        if not some_dead:
-            return found
-        whole = np.zeros((len(mean), k), found.dtype)
-        whole[alive] = found
-        return whole
-
-    def basis(k: int) -> Array:
-        u = centred @ (vectors(k) / spectrum[:k])
-        good = np.count_nonzero(spectrum[:k] >= GRAM_REACH * spectrum[:1])
-        if good < k:
-            small, large = u[:, good:], u[:, :good]
-            u[:, good:] = orthonormalised(small - large @ (large.conj().T @ small))
-        return u
-
-    return Factors(spectrum, mean, basis, vectors, complete)
+    return Covariance.of(x, eps).factors(rtol, denoised=denoised)
 
 
 def _by_kernel(x: Array, eps: float, rtol: float | None, denoised: bool) -> Factors:

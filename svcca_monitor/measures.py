@@ -279,6 +279,7 @@ MEASURES: dict[str, Measure] = {
         symmetric=True,
         reference="Raghu et al. 2017, arXiv:1706.05806",
         chance=correlation_mean,
+        of_span=True,
         of_rests=crossed.mean_correlation_of_rests,
     ),
     "cca_r2": Measure(
@@ -289,6 +290,7 @@ MEASURES: dict[str, Measure] = {
         symmetric=True,
         reference="Kornblith et al. 2019, arXiv:1905.00414",
         chance=r2_mean,
+        of_span=True,
         of_rests=crossed.mean_squared_correlation_of_rests,
     ),
     "svcca": Measure(
@@ -299,6 +301,7 @@ MEASURES: dict[str, Measure] = {
         symmetric=True,
         reference="Raghu et al. 2017, arXiv:1706.05806",
         chance=correlation_mean,
+        of_span=True,
         of_rests=crossed.mean_correlation_of_rests,
     ),
     "pwcca": Measure(
@@ -309,7 +312,7 @@ MEASURES: dict[str, Measure] = {
         symmetric=False,
         reference="Morcos et al. 2018, arXiv:1806.05759",
         of_neurons=True,
-        in_double=True,
+        of_span=True,
     ),
     "cka": Measure(
         linear_cka,

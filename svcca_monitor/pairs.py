@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from .preparation import (
     centred_layers,
     cut_layers,
     name_undefined,
+    spanned_layers,
     unfactorised_is_cheaper,
 )
 from .products import Products, ends
@@ -222,6 +223,20 @@ def prepare(
     return Sides(kind, left, right, kind.rest(settings), names, mirrored)
 
 
+def _prepare_for_a_grid(
+    kind: Measure, rows: Layers, columns: Layers | None, options: Mapping[str, Any]
+) -> Sides:
+    """The same where nothing but the grid is wanted."""
+    settings = kind.settings(options)
+    if not (kind.of_span and kind.takes_all(settings)):
+        return prepare(kind, rows, columns, options=options)
+    names, *sides = spanned_layers(kind, rows, columns, settings)
+    # For their grid a span has all that a subspace has.
+    left, right = (cast(list[Subspace], side) for side in sides)
+    mirrored = columns is None and kind.mirrors(settings)
+    return Sides(kind, left, right, kind.rest(settings), names, mirrored)
+
+
 def all_pairs(
     kind: Measure,
     rows: Layers,
@@ -241,7 +256,10 @@ def all_pairs(
         if np.isnan(grid).any():
             name_undefined(kind, names[0] + names[1], [*left, *right])
         return grid
-    sides = prepare(kind, rows, columns, rtol=rtol, options=options)
+    if adjusted or rtol is not None:
+        sides = prepare(kind, rows, columns, rtol=rtol, options=options)
+    else:
+        sides = _prepare_for_a_grid(kind, rows, columns, options)
     grid = observed_grid(sides)
     return rescaled(grid, sides.chance()) if adjusted and grid.size else grid
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,12 +15,22 @@ from .kernels import cost as kernel_cost
 from .messages import warn
 from .parallel import PASS, in_parallel
 from .rounding import checked
-from .subspace import Subspace, as_subspace, require_same_probe
+from .span import Directions, directions
+from .subspace import Sampled, Subspace, as_subspace, check_cut, require_same_probe
 
 Layer = ArrayLike | Subspace
 Layers = Sequence[Layer] | Mapping[str, Layer]
-Prepared = TypeVar("Prepared", bound=Weighted)
 
+
+class Ranked(Sampled, Protocol):
+    """Of probe examples, and of some directions."""
+
+    @property
+    def rank(self) -> int:
+        """0 if the layer is constant."""
+
+
+Prepared = TypeVar("Prepared", bound=Ranked)
 
 Names = tuple[list[str], list[str]]
 
@@ -57,6 +67,27 @@ def cut_layers(
         )
 
     return _prepared(factorised, lambda layer: _cost(_shape(layer)), rows, columns)
+
+
+def spanned_layers(
+    kind: Measure,
+    rows: Layers,
+    columns: Layers | None,
+    settings: Mapping[str, Any],
+) -> tuple[Names, list[Directions], list[Directions]]:
+    """The same for a measure that takes all directions, in whatever basis."""
+    check_cut(**{"criterion": "variance", **kind.cuts(settings)})
+
+    def spanned(item: tuple[str, Layer]) -> Directions:
+        name, layer = item
+        if isinstance(layer, Subspace):
+            if kind.of_neurons:
+                layer.require_loadings(name)
+            return layer
+        rest = kind.of_rests is not None
+        return directions(layer, loadings=kind.of_neurons, rest=rest, name=name)
+
+    return _prepared(spanned, lambda layer: _cost(_shape(layer)), rows, columns)
 
 
 def centred_layers(
@@ -116,7 +147,7 @@ def unfactorised_is_cheaper(rows: Layers, columns: Layers | None) -> bool:
     return kernel_cost(n, sum(widths)) < own + 2.0 * n * p * q
 
 
-def _check_together(names: list[str], layers: Sequence[Weighted]) -> None:
+def _check_together(names: list[str], layers: Sequence[Ranked]) -> None:
     """Raise unless all have the same samples; warn of constant ones."""
     for name, layer in zip(names, layers, strict=True):
         require_same_probe(layers[0], layer, names[0], name)

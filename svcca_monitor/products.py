@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -11,6 +12,7 @@ import numpy as np
 
 from .parallel import PASS, in_parallel
 from .precision import SHARE, dominated, in_single, product_dtype, rounded
+from .span import Directions
 from .subspace import Array, Subspace
 
 # Up to so many multiplications, and for a vector, BLAS sums straight through all samples: in single
@@ -34,8 +36,8 @@ class Products:
         few_columns: The same of the columns.
     """
 
-    rows: list[Subspace]
-    columns: list[Subspace]
+    rows: Sequence[Directions]
+    columns: Sequence[Directions]
     left: list[Array]
     stack: Array
     few_rows: list[bool]
@@ -52,8 +54,8 @@ class Products:
     @classmethod
     def of(
         cls,
-        rows: list[Subspace],
-        columns: list[Subspace],
+        rows: Sequence[Directions],
+        columns: Sequence[Directions],
         operations: float,
         *,
         by_variance: bool,
@@ -68,7 +70,7 @@ class Products:
             by_variance: Whether directions count by their variance.
             in_double: Whether the measure needs double precision.
         """
-        layers = {id(s): s for s in rows + columns}
+        layers = {id(s): s for s in (*rows, *columns)}
         double = np.result_type(*(s.basis for s in layers.values()))
         dtype = product_dtype(double, layers.values(), operations, in_double=in_double)
         few = set()
@@ -85,7 +87,7 @@ class Products:
         few_rows, few_columns = ([id(s) in few for s in side] for side in (rows, columns))
         return cls(rows, columns, left, stack, few_rows, few_columns)
 
-    def permuted(self, rows: list[Subspace]) -> Products:
+    def permuted(self, rows: Sequence[Directions]) -> Products:
         """The same with the samples of the rows in another order."""
         return replace(self, rows=rows, left=_rounded(rows, self.stack.dtype))
 
@@ -108,21 +110,21 @@ class Products:
         return [block.astype(np.result_type(block, np.float64), copy=False) for block in blocks]
 
 
-def ends(layers: list[Subspace]) -> Array:
+def ends(layers: Sequence[Directions]) -> Array:
     """Where each begins in the stack of all, and where the last one ends."""
     return np.cumsum([0, *(s.rank for s in layers)])
 
 
-def _rounded(layers: list[Subspace], dtype: np.dtype[Any]) -> list[Array]:
+def _rounded(layers: Sequence[Directions], dtype: np.dtype[Any]) -> list[Array]:
     return in_parallel(lambda s: rounded(s.basis, dtype), layers, _costs(layers))
 
 
-def _stacked(layers: list[Subspace], dtype: np.dtype[Any]) -> Array:
+def _stacked(layers: Sequence[Directions], dtype: np.dtype[Any]) -> Array:
     """The same, side by side."""
     at = ends(layers)
     stack = np.empty((layers[0].n_samples, at[-1]), dtype)
 
-    def place(item: tuple[Subspace, int]) -> None:
+    def place(item: tuple[Directions, int]) -> None:
         s, start = item
         rounded(s.basis, dtype, out=stack[:, start : start + s.rank])
 
@@ -130,15 +132,17 @@ def _stacked(layers: list[Subspace], dtype: np.dtype[Any]) -> Array:
     return stack
 
 
-def _costs(layers: list[Subspace]) -> list[float]:
+def _costs(layers: Sequence[Directions]) -> list[float]:
     return [PASS * s.basis.size for s in layers]
 
 
-def _of_few_samples(layers: list[Subspace], by_variance: bool) -> set[int]:
+def _of_few_samples(layers: Sequence[Directions], by_variance: bool) -> set[int]:
     """Identities of those that few samples make up, in the eyes of the measure."""
 
-    def few(s: Subspace) -> bool:
-        return dominated(s.gram_diagonal if by_variance else _squared_rows(s.basis), share=SHARE)
+    def few(s: Directions) -> bool:
+        if by_variance and isinstance(s, Subspace):
+            return dominated(s.gram_diagonal, share=SHARE)
+        return dominated(_squared_rows(s.basis), share=SHARE)
 
     found = in_parallel(few, layers, _costs(layers))
     return {id(s) for s, is_few in zip(layers, found, strict=True) if is_few}

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
 from .arguments import require_share, require_whole
-from .factors import by_gram, by_svd, in_equal_scale
+from .factors import Factors, by_gram, by_svd, in_equal_scale
 from .messages import unknown_name
 from .precision import in_single
 from .rounding import EPS64, SINGLE, checked
@@ -103,14 +103,21 @@ class Subspace:
         if denoised and rtol is None and k == len(factors.spectrum):
             factors = in_equal_scale(matrix, eps=eps, found=k) or factors
             k = _count(factors.spectrum, explained_variance, dims, criterion)
+        subspace = cls.of_factors(factors, k, coarse=eps >= SINGLE, loadings=loadings)
+        if rest and factors.rest and 2 * k > len(matrix):
+            return replace(subspace, rest=factors.rest(k))
+        return subspace
+
+    @classmethod
+    def of_factors(cls, factors: Factors, k: int, *, coarse: bool, loadings: bool) -> Subspace:
+        """The first k directions; without `loadings`, these are left empty."""
         return cls(
             basis=factors.basis(k),
             singular_values=factors.spectrum[:k].copy(),
-            loadings=factors.loadings(k) if loadings else np.empty((matrix.shape[1], 0)),
+            loadings=factors.loadings(k) if loadings else np.empty((len(factors.mean), 0)),
             mean=factors.mean,
             spectrum=factors.spectrum,
-            coarse=eps >= SINGLE,
-            rest=factors.rest(k) if rest and factors.rest and 2 * k > len(matrix) else None,
+            coarse=coarse,
         )
 
     @property
@@ -144,6 +151,11 @@ class Subspace:
             return 0.0
         share = (self.singular_values / self.singular_values[0]) ** 2
         return float(share.sum() ** 2 / np.sum(share**2))
+
+    @property
+    def neurons(self) -> Array:
+        """Centred neurons in the basis, in units of the largest σ, shape (k, n_features)."""
+        return (self.singular_values / self.singular_values[:1])[:, None] * self.loadings.conj().T
 
     @cached_property
     def gram_diagonal(self) -> Array:

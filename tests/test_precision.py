@@ -121,6 +121,34 @@ def test_weighted_factors_are_rounded_once(dtype):
     np.testing.assert_array_equal(s.weighted(single=True), s.weighted().astype(dtype))
 
 
+def nearly_tied(seed, n, k, noise):
+    """Two layers whose correlations are close to each other, and some close to 1."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, k)) * np.logspace(0, -1.5, k)
+    y = x[:, : k // 2] + noise * rng.normal(size=(n, k // 2)) * x.std()
+    y = np.hstack([y, rng.normal(size=(n, k))])
+    return x.astype(SINGLE), y.astype(SINGLE)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("noise", [1e-6, 3e-5, 1e-3, 0.1])
+def test_pwcca_tells_directions_apart_that_rounded_products_do_not(
+    at_any_size, monkeypatch, noise, symmetric
+):
+    pairs = [nearly_tied(seed, 1000, 60, noise) for seed in range(6)]
+
+    def values():
+        return [
+            similarity_grid([a], [b], measure="pwcca", symmetric=symmetric)[0, 0]
+            for x, y in pairs
+            for a, b in ((x, y), (y, x))
+        ]
+
+    rounded = values()
+    monkeypatch.setattr(precision, "WORTH_IT", np.inf)
+    np.testing.assert_allclose(rounded, values(), rtol=0, atol=3e-7)
+
+
 def test_samples_collapsed_to_few_points_do_not_round_all_the_same_way(monkeypatch):
     monkeypatch.setattr(precision, "WORTH_IT", 0.0)
     point = np.sort(np.arange(4000) % 64)
