@@ -44,9 +44,14 @@ def product_dtype(
         operations: Floating-point operations of all products.
         in_double: Whether the measure needs double precision.
     """
-    if in_double or operations < WORTH_IT or not all(layer.coarse for layer in layers):
+    if in_double or not worth_it(operations) or not all(layer.coarse for layer in layers):
         return dtype
     return in_single(dtype)
+
+
+def worth_it(operations: float) -> bool:
+    """Whether single precision may save a part of so many floating-point operations."""
+    return operations >= WORTH_IT
 
 
 def in_single(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -14,6 +14,7 @@ from .kernels import Centred, Weighted, own_sums
 from .kernels import cost as kernel_cost
 from .messages import warn
 from .parallel import PASS, in_parallel
+from .precision import worth_it
 from .rounding import checked
 from .span import Directions, directions
 from .subspace import Sampled, Subspace, as_subspace, check_cut, require_same_probe
@@ -49,6 +50,7 @@ def cut_layers(
     Raises:
         ValueError: If a layer is none, or layers have different numbers of samples.
     """
+    single = _worth_single(rows, columns)
 
     def factorised(item: tuple[str, Layer]) -> Subspace:
         name, layer = item
@@ -62,6 +64,7 @@ def cut_layers(
             loadings=kind.of_neurons,
             denoised=not kind.by_variance,
             rest=kind.of_rests is not None,
+            single=single and not kind.in_double,
             name=name,
             **kind.cuts(settings),
         )
@@ -186,6 +189,16 @@ def _shape(layer: Layer) -> tuple[int, ...]:
     except ValueError:  # rows of different lengths
         return ()
     return () if None in shape else shape
+
+
+def _worth_single(rows: Layers, columns: Layers | None) -> bool:
+    """Whether the bases of all layers together take so long that precision may save some."""
+    given = [
+        *named(rows, "rows")[1],
+        *(named(columns, "columns")[1] if columns is not None else ()),
+    ]
+    shapes = [_shape(layer) for layer in given]
+    return worth_it(sum(2.0 * float(np.prod(s)) * min(s) for s in shapes if s))
 
 
 def _cost(shape: tuple[int, ...]) -> float:

@@ -64,6 +64,7 @@ class Subspace:
         loadings: bool = True,
         denoised: bool = True,
         rest: bool = False,
+        single: bool = False,
         name: str = "x",
     ) -> Subspace:
         """Centre and factorise activations in float64.
@@ -80,6 +81,8 @@ class Subspace:
             denoised: Leave out directions that are no more than rounding, unless all are. Measures
                 in which directions count by their variance need no such decision.
             rest: Keep the rest of the space too where it is the smaller part, see `rest` above.
+            single: Whether a basis that is good to 2e-6 will do, where that is faster: of
+                activations in single precision.
             name: What to call `x` in an error.
 
         Raises:
@@ -94,8 +97,10 @@ class Subspace:
         check_cut(explained_variance, dims, criterion)
         check_rtol(rtol)
         matrix, eps = checked(x, name)
-        route = by_gram if eps >= SINGLE else by_svd
-        factors = route(matrix, eps=eps, rtol=rtol, denoised=denoised)
+        if eps >= SINGLE:
+            factors = by_gram(matrix, eps=eps, rtol=rtol, denoised=denoised, single=single)
+        else:
+            factors = by_svd(matrix, eps=eps, rtol=rtol, denoised=denoised)
         k = _count(factors.spectrum, explained_variance, dims, criterion)
         if not factors.serve(k):
             factors = by_svd(matrix, eps=eps, rtol=rtol, denoised=denoised)
