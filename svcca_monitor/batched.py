@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,78 @@ def factorise(blocks: Array, dtype: np.dtype[Any]) -> tuple[Array, Array, Array]
 
     values, loadings = _in_parts(work, blocks)
     return basis, values, loadings
+
+
+def orthonormalise(
+    blocks: Array, dtype: np.dtype[Any], *, noise: float, share: float
+) -> tuple[Array, Array, Array]:
+    """Bases of stacked blocks in no order, what takes the blocks there, and their ranks.
+
+    Args:
+        blocks: Shape (F, m, n).
+        dtype: Of the bases.
+        noise: Directions are left out up to this singular value,
+        share: and up to this share of the largest.
+
+    Returns:
+        Bases of shape (F, m, k), weights (F, n, k) with bases = blocks @ weights, and (F,): how
+        many columns count.
+    """
+    k = min(blocks.shape[1:])
+    basis = np.empty((*blocks.shape[:2], k), dtype)
+
+    def work(at: slice) -> tuple[Array, Array]:
+        part = blocks[at]
+        weights, safe = _inverse_roots(part, noise, share)
+        rank = np.full(len(part), k)
+        if safe.any():
+            basis[at] = part @ weights
+        if not safe.all():
+            basis[at][~safe], values, loadings = _factorise(part[~safe])
+            weights[~safe], rank[~safe] = scaled_loadings(values, loadings, noise, share)
+        return weights, rank
+
+    weights, ranks = _in_parts(work, blocks)
+    return basis, weights, ranks
+
+
+def scaled_loadings(
+    values: Array, loadings: Array, noise: float, share: float
+) -> tuple[Array, Array]:
+    """Loadings over singular values, 0 for directions that do not count, and how many do."""
+    kept = values > np.maximum(noise, share * values[:, :1])
+    return loadings / np.where(kept, values, np.inf)[:, None], np.count_nonzero(kept, axis=1)
+
+
+def _inverse_roots(blocks: Array, noise: float, share: float) -> tuple[Array, Array]:
+    """Weights to orthonormal columns by CholeskyQR of columns of equal size, and where they serve.
+
+    Not where columns are close to dependent, or a direction might not count.
+    """
+    n_blocks, m, n = blocks.shape
+    none = np.zeros((n_blocks, n, min(m, n)), blocks.dtype), np.zeros(n_blocks, bool)
+    if m <= n:
+        return none
+    gram = adjoint_product(blocks, blocks)
+    sizes = np.sqrt(np.diagonal(gram, axis1=1, axis2=2).real)
+    if not sizes.all():
+        return none
+    try:
+        roots = np.linalg.cholesky(gram / sizes[:, None] / sizes[:, :, None])
+    except np.linalg.LinAlgError:  # of one of them
+        return none
+    inverses = np.linalg.inv(roots).conj().mT
+    # Any basis is as good, but columns of numbers of one size would add up with errors of one sign.
+    weights = inverses @ _turn(n) / sizes[:, :, None]
+    smallest = 1 / np.linalg.norm(weights, axis=(1, 2))  # no singular value is less
+    least = np.maximum(noise, share * np.linalg.norm(sizes, axis=1))
+    return weights, (np.linalg.norm(inverses, axis=(1, 2)) < GRAM_CONDITION) & (smallest > least)
+
+
+@lru_cache
+def _turn(n: int) -> Array:
+    """Some orthogonal matrix."""
+    return np.linalg.qr(np.random.default_rng(0).normal(size=(n, n)))[0]
 
 
 def in_parts(function: Callable[..., tuple[Array, ...]], *stacks: Array) -> tuple[Array, ...]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .batched import factorise
+from .batched import factorise, orthonormalise, scaled_loadings
 from .parallel import PASS, in_parallel
 from .rounding import (
     EPS64,
@@ -26,14 +26,15 @@ from .subspace import Array, check_rtol
 class FrequencyFactors(NamedTuple):
     """Of the centred coefficients of one layer at F frequencies."""
 
-    basis: Array  # (F, n_samples, k) orthonormal, most variance first
-    singular_values: Array  # (F, k)
+    basis: Array  # (F, n_samples, k) orthonormal
     weights: Array  # (F, channels, k), of coefficients, to variates of unit variance
     rank: Array  # (F,), directions above the noise
+    # (F, k) descending where they are cut; else the basis is in no order.
+    singular_values: Array | None = None
 
     def leading(self, explained_variance: float | None) -> Array:
         """How many directions reach this share of the variance at each frequency, shape (F,)."""
-        if explained_variance is None or explained_variance == 1.0:
+        if self.singular_values is None or explained_variance is None:
             return self.rank
         kept = np.arange(self.singular_values.shape[1]) < self.rank[:, None]
         reached = np.cumsum(np.where(kept, self.singular_values, 0) ** 2, axis=1)
@@ -135,7 +136,7 @@ class Spectrum:
     def factors_at(self, frequencies: Array, size: Size, *, cut: bool) -> FrequencyFactors:
         """Where no variance is cut, the size of a channel only tells it from its rounding."""
         sizes = None if cut else self.sizes
-        key = (size, sizes is None, frequencies.tobytes())
+        key = (size, cut, frequencies.tobytes())
         if key not in self._kept:
             alive = self.alive
             pixels = self.pixels if alive.all() else self.pixels[..., alive]
@@ -144,18 +145,19 @@ class Spectrum:
                 noise, lengths = self.scaled_noise, np.where(alive & (sizes > 0), sizes, 1.0)
                 pixels = pixels / lengths[alive]
             kind = np.dtype(np.complex64 if self.coarse else np.complex128)
-            basis, values, part = factorise(coefficients_at(pixels, frequencies, size), kind)
-            loadings = np.zeros((len(frequencies), len(alive), part.shape[2]), complex)
-            loadings[:, alive] = part / lengths[alive, None]
-            own = max(basis.shape[1], len(alive)) * EPS64  # what factorising leaves
-            kept = values > np.maximum(noise, max(own, self.rtol or 0.0) * values[:, :1])
-            scale = np.where(kept, values, np.inf)[:, None]
-            self._kept[key] = FrequencyFactors(
-                basis,
-                values,
-                np.sqrt(self.n_samples - 1) * loadings / scale / self.unit,
-                np.count_nonzero(kept, axis=1),
-            )
+            blocks = coefficients_at(pixels, frequencies, size)
+            own = max(blocks.shape[1:]) * EPS64  # what factorising leaves
+            least = {"noise": noise, "share": max(own, self.rtol or 0.0)}
+            values = None
+            if cut:
+                basis, values, loadings = factorise(blocks, kind)
+                part, rank = scaled_loadings(values, loadings, **least)
+            else:
+                basis, part, rank = orthonormalise(blocks, kind, **least)
+            weights = np.zeros((len(frequencies), len(alive), part.shape[2]), complex)
+            weights[:, alive] = part / lengths[alive, None]
+            weights *= np.sqrt(self.n_samples - 1) / self.unit
+            self._kept[key] = FrequencyFactors(basis, weights, rank, values)
         return self._kept[key]
 
 

@@ -28,13 +28,13 @@ def layers():
 def factorised(monkeypatch):
     """Shapes of what was factorised."""
     shapes = []
-    factorise = svcca_monitor.spectrum.factorise
+    factorise = svcca_monitor.spectrum.orthonormalise
 
-    def counting(blocks, dtype):
+    def counting(blocks, *how, **least):
         shapes.append(blocks.shape)
-        return factorise(blocks, dtype)
+        return factorise(blocks, *how, **least)
 
-    monkeypatch.setattr(svcca_monitor.spectrum, "factorise", counting)
+    monkeypatch.setattr(svcca_monitor.spectrum, "orthonormalise", counting)
     return shapes
 
 
