@@ -14,6 +14,9 @@ from .subspace import Array
 
 # A basis from XᴴX is off by some eps · condition²: above this condition the data are factorised.
 GRAM_CONDITION = 1e3
+# A column made in single precision is off by some 1e-7 times the norm of its weights for columns of
+# size 1: by 2e-6 up to here.
+SINGLE_REACH = 20.0
 # Sums of single-precision products are carried on in double after this many: error below 3e-7.
 SINGLE_SUM = 128
 # Matrices a thread takes at a time, and operations of a decomposition over those of a product.
@@ -58,10 +61,11 @@ def orthonormalise(
 
     def work(at: slice) -> tuple[Array, Array]:
         part = blocks[at]
-        weights, safe = _inverse_roots(part, noise, share)
-        rank = np.full(len(part), k)
+        weights, size = _inverse_roots(part, noise, share)
+        rank, safe = np.full(len(part), k), size > 0
+        kind = dtype if size.max() < SINGLE_REACH else blocks.dtype
         if safe.any():
-            basis[at] = part @ weights
+            basis[at] = part.astype(kind, copy=False) @ weights.astype(kind, copy=False)
         if not safe.all():
             basis[at][~safe], values, loadings = _factorise(part[~safe])
             weights[~safe], rank[~safe] = scaled_loadings(values, loadings, noise, share)
@@ -80,12 +84,13 @@ def scaled_loadings(
 
 
 def _inverse_roots(blocks: Array, noise: float, share: float) -> tuple[Array, Array]:
-    """Weights to orthonormal columns by CholeskyQR of columns of equal size, and where they serve.
+    """Weights to orthonormal columns by CholeskyQR of columns of equal size.
 
-    Not where columns are close to dependent, or a direction might not count.
+    And the largest norm of such weights of a column to each; 0 where they do not serve, as columns
+    are close to dependent or a direction might not count.
     """
     n_blocks, m, n = blocks.shape
-    none = np.zeros((n_blocks, n, min(m, n)), blocks.dtype), np.zeros(n_blocks, bool)
+    none = np.zeros((n_blocks, n, min(m, n)), blocks.dtype), np.zeros(n_blocks)
     if m <= n:
         return none
     gram = adjoint_product(blocks, blocks)
@@ -97,11 +102,12 @@ def _inverse_roots(blocks: Array, noise: float, share: float) -> tuple[Array, Ar
     except np.linalg.LinAlgError:  # of one of them
         return none
     inverses = np.linalg.inv(roots).conj().mT
+    size = np.linalg.norm(inverses, axis=(1, 2))
     # Any basis is as good, but columns of numbers of one size would add up with errors of one sign.
     weights = inverses @ _turn(n) / sizes[:, :, None]
     smallest = 1 / np.linalg.norm(weights, axis=(1, 2))  # no singular value is less
     least = np.maximum(noise, share * np.linalg.norm(sizes, axis=1))
-    return weights, (np.linalg.norm(inverses, axis=(1, 2)) < GRAM_CONDITION) & (smallest > least)
+    return weights, np.where((size < GRAM_CONDITION) & (smallest > least), size / np.sqrt(n), 0.0)
 
 
 @lru_cache
