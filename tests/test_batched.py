@@ -82,7 +82,7 @@ def test_directions_of_no_more_than_noise_do_not_count(least):
 
 def test_columns_of_large_weights_are_multiplied_in_double_precision():
     blocks = stack(n_blocks=3)
-    blocks[:, :, 1] = blocks[:, :, 0] + 3e-3 * blocks[:, :, 1]
+    blocks[:, :, 1] = blocks[:, :, 0] + 3e-2 * blocks[:, :, 1]
     basis, weights, _ = orthonormalise(blocks, SINGLE, **LEAST)
     np.testing.assert_array_equal(basis, (blocks @ weights).astype(SINGLE))
     fine, weights, _ = orthonormalise(stack(n_blocks=3), SINGLE, **LEAST)
