@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike
 from .arguments import require_whole
 from .batched import adjoint_product, in_parts
 from .canonical import correlations_between
+from .cuts import check_cut, check_rtol
 from .messages import warn
 from .spatial import Size, check_max_frequency, filter_at, frequencies_of
 from .spectrum import FrequencyFactors, Spectrum, as_spectrum
-from .subspace import Array, check_cut, check_rtol, require_same_probe
+from .subspace import Array, require_same_probe
 
 
 @dataclass(frozen=True, eq=False)

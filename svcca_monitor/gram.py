@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arguments import require_alike
+from .cuts import Criterion
 from .factors import GRAM_NOISE, eigen
 from .gram_matrix import Gram
 from .messages import unknown_name, warn
 from .rounding import ROUNDINGS, SINGLE, checked
-from .subspace import Array, Criterion, Subspace
+from .subspace import Array, Subspace
 
 # Squares and their sums must stay within float64: what is larger is refused, what varies by less
 # counts as constant. float32 reaches neither bound.

@@ -10,12 +10,13 @@ from typing import Any
 
 from . import crossed, kernels
 from .chance import cka_mean, correlation_mean, r2_mean, unbiased_mean
+from .cuts import Criterion
 from .definition import Measure
 from .messages import unknown_name, warn
 from .pairs import all_pairs
 from .preparation import Layer, Layers
 from .sample_size import few_samples
-from .subspace import Array, Criterion, as_subspace
+from .subspace import Array, as_subspace
 
 
 def mean_cca(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .arguments import named
+from .cuts import check_cut
 from .definition import Measure
 from .kernels import Centred, Weighted, own_sums
 from .kernels import cost as kernel_cost
@@ -17,7 +18,7 @@ from .parallel import PASS, in_parallel
 from .precision import worth_it
 from .rounding import checked
 from .span import Directions, directions
-from .subspace import Sampled, Subspace, as_subspace, check_cut, require_same_probe
+from .subspace import Sampled, Subspace, as_subspace, require_same_probe
 
 Layer = ArrayLike | Subspace
 Layers = Sequence[Layer] | Mapping[str, Layer]

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from .arguments import require_share, require_whole
 from .chance import correlation_mean
 from .classes import indicators, require_labels_of, unit_columns
+from .cuts import Criterion, check_cut
 from .run import Run
-from .subspace import Array, Criterion, Subspace, as_subspace, check_cut
+from .subspace import Array, Subspace, as_subspace
 
 # Columns that are multiplied with a basis at a time: bounds the memory that permutations take.
 BLOCK = 2000

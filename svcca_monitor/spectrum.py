@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .batched import factorise, orthonormalise, scaled_loadings
+from .cuts import check_rtol
 from .parallel import PASS, in_parallel
 from .rounding import (
     EPS64,
@@ -20,7 +21,7 @@ from .rounding import (
     scaled_noise,
 )
 from .spatial import Size, coefficients_at
-from .subspace import Array, check_rtol
+from .subspace import Array
 
 
 class FrequencyFactors(NamedTuple):

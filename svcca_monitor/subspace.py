@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
-from .arguments import require_share, require_whole
+from .cuts import Criterion, check_cut, check_rtol, leading_count
 from .factors import Factors, by_gram, by_svd, in_equal_scale
-from .messages import unknown_name
 from .precision import in_single
 from .rounding import EPS64, SINGLE, checked
 
 Array = NDArray[Any]
-Criterion = Literal["variance", "singular_values"]
 
 # Of columns that were orthonormal before a draw of samples: below this they came to depend.
 DEPENDENT = 1e-3
@@ -101,13 +99,13 @@ class Subspace:
             factors = by_gram(matrix, eps=eps, rtol=rtol, denoised=denoised, single=single)
         else:
             factors = by_svd(matrix, eps=eps, rtol=rtol, denoised=denoised)
-        k = _count(factors.spectrum, explained_variance, dims, criterion)
+        k = leading_count(factors.spectrum, explained_variance, dims, criterion)
         if not factors.serve(k):
             factors = by_svd(matrix, eps=eps, rtol=rtol, denoised=denoised)
-            k = _count(factors.spectrum, explained_variance, dims, criterion)
+            k = leading_count(factors.spectrum, explained_variance, dims, criterion)
         if denoised and rtol is None and k == len(factors.spectrum):
             factors = in_equal_scale(matrix, eps=eps, found=k) or factors
-            k = _count(factors.spectrum, explained_variance, dims, criterion)
+            k = leading_count(factors.spectrum, explained_variance, dims, criterion)
         subspace = cls.of_factors(factors, k, coarse=eps >= SINGLE, loadings=loadings)
         if rest and factors.rest and 2 * k > len(matrix):
             return replace(subspace, rest=factors.rest(k))
@@ -207,7 +205,7 @@ class Subspace:
             ValueError: If a bound or the criterion is out of range.
         """
         check_cut(explained_variance, dims, criterion)
-        k = min(self.rank, _count(self.spectrum, explained_variance, dims, criterion))
+        k = min(self.rank, leading_count(self.spectrum, explained_variance, dims, criterion))
         if k == self.rank:
             return self
         return replace(
@@ -270,39 +268,6 @@ class Subspace:
             spectrum=values[:rank],
             coarse=self.coarse,
         )
-
-
-_POWERS = {"variance": 2, "singular_values": 1}
-
-
-def check_cut(explained_variance: float | None, dims: int | None, criterion: str) -> None:
-    """Raise ValueError unless these can cut a spectrum."""
-    if not isinstance(criterion, str) or criterion not in _POWERS:
-        raise ValueError(unknown_name("criterion", criterion, _POWERS))
-    if explained_variance is not None:
-        meaning = "is a share of the whole"
-        require_share("explained_variance", explained_variance, within="(0, 1]", meaning=meaning)
-    if dims is not None:
-        require_whole("dims", dims, least=1)
-
-
-def check_rtol(rtol: float | None) -> None:
-    """Raise ValueError unless this can be a relative tolerance."""
-    if rtol is not None:
-        meaning = "is relative to the largest singular value"
-        require_share("rtol", rtol, within="[0, 1)", meaning=meaning)
-
-
-def _count(
-    spectrum: Array, explained_variance: float | None, dims: int | None, criterion: str
-) -> int:
-    """How many leading directions are kept; the one that crosses the share is among them."""
-    k = len(spectrum)
-    if k and explained_variance is not None and explained_variance < 1.0:
-        weight = (spectrum / spectrum[0]) ** _POWERS[criterion]
-        share = np.cumsum(weight) / weight.sum()
-        k = min(k, int(np.searchsorted(share, explained_variance)) + 1)
-    return k if dims is None else min(k, int(dims))
 
 
 def as_subspace(

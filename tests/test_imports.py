@@ -25,7 +25,8 @@ TABLE = {
     "eigensystem": ({"numpy"}, {"lapack"}),
     "gram_matrix": ({"numpy"}, {"lapack", "rounding"}),
     "factors": (NUMERIC, {"eigensystem", "gram_matrix", "precision", "rounding"}),
-    "subspace": (NUMERIC, {"arguments", "messages", "factors", "precision", "rounding"}),
+    "cuts": ({"numpy"}, {"arguments", "messages"}),
+    "subspace": (NUMERIC, {"cuts", "factors", "precision", "rounding"}),
     "span": ({"numpy"}, {"factors", "lapack", "rounding", "subspace"}),
     "few_dimensions": (NUMERIC, set()),
     "chance": ({"numpy"}, {"arguments", "few_dimensions", "messages"}),
@@ -37,6 +38,7 @@ TABLE = {
         NUMERIC,
         {
             "arguments",
+            "cuts",
             "definition",
             "kernels",
             "messages",
@@ -58,6 +60,7 @@ TABLE = {
         {
             "chance",
             "crossed",
+            "cuts",
             "definition",
             "kernels",
             "messages",
@@ -68,7 +71,10 @@ TABLE = {
         },
     ),
     "batches": ({"numpy"}, {"arguments", "rounding", "subspace"}),
-    "gram": (NUMERIC, {"arguments", "factors", "gram_matrix", "messages", "rounding", "subspace"}),
+    "gram": (
+        NUMERIC,
+        {"arguments", "cuts", "factors", "gram_matrix", "messages", "rounding", "subspace"},
+    ),
     "moments": (
         NUMERIC,
         {
@@ -84,13 +90,14 @@ TABLE = {
     ),
     "spatial": ({"numpy"}, {"arguments", "parallel", "rounding"}),
     "batched": (NUMERIC, {"factors", "parallel", "subspace"}),
-    "spectrum": ({"numpy"}, {"batched", "parallel", "rounding", "spatial", "subspace"}),
+    "spectrum": ({"numpy"}, {"batched", "cuts", "parallel", "rounding", "spatial", "subspace"}),
     "fourier": (
         {"numpy"},
         {
             "arguments",
             "batched",
             "canonical",
+            "cuts",
             "messages",
             "spatial",
             "spectrum",
@@ -123,7 +130,10 @@ TABLE = {
         {"arguments", "canonical", "classes", "messages", "subspace"},
     ),
     "projection": ({"numpy"}, {"arguments", "rounding"}),
-    "sensitivity": ({"numpy", "xarray"}, {"arguments", "chance", "classes", "run", "subspace"}),
+    "sensitivity": (
+        {"numpy", "xarray"},
+        {"arguments", "chance", "classes", "cuts", "run", "subspace"},
+    ),
     "alignment": (
         {"numpy", "xarray"},
         {"directions", "messages", "run", "subspace"},
@@ -250,7 +260,7 @@ TABLE = {
     ),
     "experiments.sections": (
         {"pydantic"},
-        {"measures", "subspace", "experiments.parameters", "experiments.values"},
+        {"cuts", "measures", "experiments.parameters", "experiments.values"},
     ),
     "experiments.signatures": (
         set(),

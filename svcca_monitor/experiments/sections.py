@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
 
+from ..cuts import Criterion
 from ..measures import MEASURES, get_measure
-from ..subspace import Criterion
 from .parameters import DATA, MODELS, by_name, require_parameters
 from .values import (
     DataFile,

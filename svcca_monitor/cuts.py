@@ -1,0 +1,46 @@
+"""How many of the leading directions of a layer are kept."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arguments import require_share, require_whole
+from .messages import unknown_name
+
+Array = NDArray[Any]
+Criterion = Literal["variance", "singular_values"]
+
+_POWERS = {"variance": 2, "singular_values": 1}
+
+
+def check_cut(explained_variance: float | None, dims: int | None, criterion: str) -> None:
+    """Raise ValueError unless these can cut a spectrum."""
+    if not isinstance(criterion, str) or criterion not in _POWERS:
+        raise ValueError(unknown_name("criterion", criterion, _POWERS))
+    if explained_variance is not None:
+        meaning = "is a share of the whole"
+        require_share("explained_variance", explained_variance, within="(0, 1]", meaning=meaning)
+    if dims is not None:
+        require_whole("dims", dims, least=1)
+
+
+def check_rtol(rtol: float | None) -> None:
+    """Raise ValueError unless this can be a relative tolerance."""
+    if rtol is not None:
+        meaning = "is relative to the largest singular value"
+        require_share("rtol", rtol, within="[0, 1)", meaning=meaning)
+
+
+def leading_count(
+    spectrum: Array, explained_variance: float | None, dims: int | None, criterion: str
+) -> int:
+    """How many leading directions are kept; the one that crosses the share is among them."""
+    k = len(spectrum)
+    if k and explained_variance is not None and explained_variance < 1.0:
+        weight = (spectrum / spectrum[0]) ** _POWERS[criterion]
+        share = np.cumsum(weight) / weight.sum()
+        k = min(k, int(np.searchsorted(share, explained_variance)) + 1)
+    return k if dims is None else min(k, int(dims))
