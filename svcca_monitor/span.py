@@ -66,6 +66,8 @@ class Span:
         try:
             # The upper triangle by rows is the lower one by columns.
             lapack("dpotrf", b"L", k, root, k)
+            if root.diagonal().min() * LARGEST_INVERSE <= 1:  # the inverse has 1 over each of them
+                return None
             root = np.triu(root)
             inverse = root.copy()
             lapack("dtrtri", b"L", b"N", k, inverse, k)
@@ -78,7 +80,8 @@ class Span:
         if not safe:
             return None
         basis = np.empty((n, k))  # by rows, however the layer came
-        np.compress(covariance.varying, centred, axis=1, out=basis)
+        # With any other mode, `out` would be buffered: one more layer in memory.
+        np.take(centred, np.flatnonzero(covariance.varying), axis=1, out=basis, mode="clip")
         basis /= sizes
         blas("dtrmm", b"L", b"L", b"N", b"N", k, n, 1.0, inverse, k, basis, k)
         return cls(basis, root * (sizes / unit))

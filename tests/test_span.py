@@ -1,10 +1,15 @@
 """Bases by CholeskyQR: the directions of a `Subspace` in no order, or a `Subspace` itself."""
 
+import tracemalloc
+
 import numpy as np
 import oracle
 import pytest
 
 from svcca_monitor import Subspace, similarity_grid
+from svcca_monitor.factors import Covariance
+from svcca_monitor.lapack import lapack
+from svcca_monitor.rounding import SINGLE
 from svcca_monitor.span import Span, directions
 
 ALL = {"cca": {}, "cca_r2": {}, "pwcca": {}, "svcca": {"explained_variance": 1.0}}
@@ -92,6 +97,28 @@ def test_columns_that_are_nearly_one_are_factorised():
     found = of(close)
     assert isinstance(found, Subspace)
     assert found.rank == x.shape[1] + 1
+
+
+def test_factors_of_columns_that_are_nearly_one_are_not_inverted(monkeypatch):
+    called = []
+    monkeypatch.setattr(
+        "svcca_monitor.span.lapack", lambda name, *args: called.append(name) or lapack(name, *args)
+    )
+    x = layer()[:, 4:] + 1
+    close = np.hstack([x, x[:, :1] + np.float32(1e-4) * oracle.normal(300, 1, dtype=np.float32)])
+    assert isinstance(of(close), Subspace)
+    assert called == ["dpotrf"]
+    assert isinstance(of(x), Span)
+    assert called == ["dpotrf", "dpotrf", "dtrtri"]
+
+
+def test_a_span_takes_no_more_memory_than_the_layer_and_its_basis():
+    covariance = Covariance.of(layer(n=20_000), SINGLE)
+    tracemalloc.start()
+    span = Span.of(covariance)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.2 * span.basis.nbytes
 
 
 def test_a_cut_or_a_tolerance_needs_the_order_of_directions(monkeypatch):
