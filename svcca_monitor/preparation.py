@@ -65,7 +65,7 @@ def cut_layers(
             loadings=kind.of_neurons,
             denoised=not kind.by_variance,
             rest=kind.of_rests is not None,
-            single=single and not kind.in_double,
+            single=single and not kind.by_variance,
             name=name,
             **kind.cuts(settings),
         )
