@@ -15,8 +15,8 @@ from .subspace import Array
 # A basis from XᴴX is off by some eps · condition²: above this condition the data are factorised.
 GRAM_CONDITION = 1e3
 # A column made in single precision is off by some 1e-7 times the norm of its weights for columns of
-# size 1: by 2e-6 up to here.
-SINGLE_REACH = 20.0
+# size 1: by 8e-7 up to here.
+SINGLE_REACH = 8.0
 # Sums of single-precision products are carried on in double after this many: error below 3e-7.
 SINGLE_SUM = 128
 # Matrices a thread takes at a time, and operations of a decomposition over those of a product.
@@ -65,7 +65,10 @@ def orthonormalise(
         rank, safe = np.full(len(part), k), size > 0
         kind = dtype if size.max() < SINGLE_REACH else blocks.dtype
         if safe.any():
-            basis[at] = part.astype(kind, copy=False) @ weights.astype(kind, copy=False)
+            # Huge and tiny numbers would leave single precision.
+            unit = np.abs(weights).max(axis=(1, 2), keepdims=True)
+            relative = np.multiply(part, unit, out=np.empty(part.shape, kind), casting="same_kind")
+            basis[at] = relative @ (weights / unit).astype(kind, copy=False)
         if not safe.all():
             basis[at][~safe], values, loadings = _factorise(part[~safe])
             weights[~safe], rank[~safe] = scaled_loadings(values, loadings, noise, share)

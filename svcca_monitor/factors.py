@@ -133,7 +133,9 @@ class Covariance:
             scaled = vectors(k) / spectrum[:k]
             if single and k and np.linalg.norm(spectrum) < SINGLE_REACH * spectrum[k - 1]:
                 dtype = in_single(centred.dtype)
-                return (centred.astype(dtype) @ scaled.astype(dtype)).astype(centred.dtype)
+                relative = np.empty(centred.shape, dtype)  # huge and tiny numbers would leave it
+                np.multiply(centred, 1 / spectrum[0], out=relative, casting="same_kind")
+                return (relative @ (scaled * spectrum[0]).astype(dtype)).astype(centred.dtype)
             u = centred @ scaled
             good = np.count_nonzero(spectrum[:k] >= GRAM_REACH * spectrum[:1])
             if good < k:

@@ -1,7 +1,7 @@
 """Any orthonormal basis of the directions of a layer, where their order does not matter.
 
 Canonical correlations of all directions are the same in every basis. The triangular factor of the
-Gram matrix gives one for a tenth of what eigenvectors take; columns are scaled to equal size first,
+Gram matrix gives one for a sixth of what eigenvectors take; columns are scaled to equal size first,
 without which layers are far from orthogonal, and most of whose condition number that takes off.
 """
 

@@ -87,3 +87,11 @@ def test_columns_of_large_weights_are_multiplied_in_double_precision():
     np.testing.assert_array_equal(basis, (blocks @ weights).astype(SINGLE))
     fine, weights, _ = orthonormalise(stack(n_blocks=3), SINGLE, **LEAST)
     assert np.any(fine != (stack(n_blocks=3) @ weights).astype(SINGLE))
+
+
+@pytest.mark.parametrize("scale", [1e-42, 1e-30, 1e30, 1e42])
+def test_scale_is_not_lost_in_single_precision(scale):
+    basis, _, ranks = orthonormalise(stack() * scale, SINGLE, **LEAST)
+    expected, _, _ = orthonormalise(stack(), DOUBLE, **LEAST)
+    assert (ranks == 7).all()
+    np.testing.assert_allclose(basis, expected, rtol=0, atol=1e-6)

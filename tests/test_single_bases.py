@@ -65,3 +65,13 @@ def test_grids_of_much_work_make_bases_in_single_precision(monkeypatch, worth):
     similarity_grid(given, measure="procrustes")
     Subspace.from_activations(given[0])
     assert asked == {False}
+
+
+@pytest.mark.parametrize("scale", [1e-37, 1e-30, 1e30, 3e38])
+def test_scale_is_not_lost_in_single_precision(scale):
+    x = rectified(600, 40)
+    big = (x / np.abs(x).max() * scale).astype(np.float32)
+    cut = {"explained_variance": 0.9}
+    found = Subspace.from_activations(big, single=True, **cut).basis
+    expected = Subspace.from_activations(big, **cut).basis
+    assert np.linalg.norm(found - expected, axis=0).max() < 2e-6
