@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -34,13 +35,31 @@ def check_rtol(rtol: float | None) -> None:
         require_share("rtol", rtol, within="[0, 1)", meaning=meaning)
 
 
-def leading_count(
-    spectrum: Array, explained_variance: float | None, dims: int | None, criterion: str
-) -> int:
-    """How many leading directions are kept; the one that crosses the share is among them."""
-    k = len(spectrum)
-    if k and explained_variance is not None and explained_variance < 1.0:
-        weight = (spectrum / spectrum[0]) ** _POWERS[criterion]
-        share = np.cumsum(weight) / weight.sum()
-        k = min(k, int(np.searchsorted(share, explained_variance)) + 1)
-    return k if dims is None else min(k, int(dims))
+@dataclass(frozen=True)
+class Cut:
+    """What is kept of the directions of a layer: all of them unless told otherwise.
+
+    Attributes:
+        explained_variance: The fewest that reach this share; the one that crosses it is among them.
+        dims: This many at most, after the share if both are given.
+        criterion: What the share is of: of σ², or of σ.
+
+    Raises:
+        ValueError: If a bound or the criterion is out of range.
+    """
+
+    explained_variance: float | None = None
+    dims: int | None = None
+    criterion: Criterion = "variance"
+
+    def __post_init__(self) -> None:
+        check_cut(self.explained_variance, self.dims, self.criterion)
+
+    def count(self, spectrum: Array) -> int:
+        """How many directions are kept of these singular values, which descend."""
+        k = len(spectrum)
+        if k and self.explained_variance is not None and self.explained_variance < 1.0:
+            weight = (spectrum / spectrum[0]) ** _POWERS[self.criterion]
+            share = np.cumsum(weight) / weight.sum()
+            k = min(k, int(np.searchsorted(share, self.explained_variance)) + 1)
+        return k if self.dims is None else min(k, int(self.dims))

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import solve_triangular
 
-from .cuts import Criterion, check_cut, check_rtol, leading_count
-from .factors import Factors, by_gram, by_svd, in_equal_scale
+from .cuts import Criterion, Cut, check_rtol
+from .factorisation import factorised
+from .factors import Factors
 from .precision import in_single
 from .rounding import EPS64, SINGLE, checked
 
@@ -92,20 +93,10 @@ class Subspace:
             >>> Subspace.from_activations(np.outer(np.arange(5.0), [1.0, 2.0, 0.0])).rank
             1
         """
-        check_cut(explained_variance, dims, criterion)
+        cut = Cut(explained_variance, dims, criterion)
         check_rtol(rtol)
         matrix, eps = checked(x, name)
-        if eps >= SINGLE:
-            factors = by_gram(matrix, eps=eps, rtol=rtol, denoised=denoised, single=single)
-        else:
-            factors = by_svd(matrix, eps=eps, rtol=rtol, denoised=denoised)
-        k = leading_count(factors.spectrum, explained_variance, dims, criterion)
-        if not factors.serve(k):
-            factors = by_svd(matrix, eps=eps, rtol=rtol, denoised=denoised)
-            k = leading_count(factors.spectrum, explained_variance, dims, criterion)
-        if denoised and rtol is None and k == len(factors.spectrum):
-            factors = in_equal_scale(matrix, eps=eps, found=k) or factors
-            k = leading_count(factors.spectrum, explained_variance, dims, criterion)
+        factors, k = factorised(matrix, eps, cut, rtol=rtol, denoised=denoised, single=single)
         subspace = cls.of_factors(factors, k, coarse=eps >= SINGLE, loadings=loadings)
         if rest and factors.rest and 2 * k > len(matrix):
             return replace(subspace, rest=factors.rest(k))
@@ -204,8 +195,7 @@ class Subspace:
         Raises:
             ValueError: If a bound or the criterion is out of range.
         """
-        check_cut(explained_variance, dims, criterion)
-        k = min(self.rank, leading_count(self.spectrum, explained_variance, dims, criterion))
+        k = min(self.rank, Cut(explained_variance, dims, criterion).count(self.spectrum))
         if k == self.rank:
             return self
         return replace(

@@ -42,7 +42,7 @@ def routes(monkeypatch):
         return lambda *args, **kwargs: (taken.append(name), route(*args, **kwargs))[1]
 
     for name in ("by_gram", "by_svd"):
-        monkeypatch.setattr(f"svcca_monitor.subspace.{name}", watch(name))
+        monkeypatch.setattr(f"svcca_monitor.factorisation.{name}", watch(name))
     return taken
 
 

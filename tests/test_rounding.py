@@ -83,7 +83,7 @@ def test_a_huge_or_tiny_neuron_that_follows_from_others_is_no_direction(factor):
 
 
 def test_a_cut_by_variance_asks_for_no_equal_scale(monkeypatch):
-    monkeypatch.setattr("svcca_monitor.subspace.in_equal_scale", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("svcca_monitor.factorisation.in_equal_scale", lambda *_, **__: 1 / 0)
     x, y = ((v * np.geomspace(1, 1e-3, 50)).astype(np.float16) for v in views())
     assert 0 < similarity_grid([x], [y])[0, 0] < 1
     with pytest.raises(ZeroDivisionError):

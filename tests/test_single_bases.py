@@ -4,7 +4,7 @@ import numpy as np
 import oracle
 import pytest
 
-from svcca_monitor import Subspace, factors, similarity_grid, subspace
+from svcca_monitor import Subspace, factorisation, factors, similarity_grid
 
 
 def rectified(n=3000, p=400):
@@ -52,9 +52,9 @@ def test_complex_bases_in_single_precision_are_complex():
 def test_grids_of_much_work_make_bases_in_single_precision(monkeypatch, worth):
     monkeypatch.setattr("svcca_monitor.precision.WORTH_IT", worth)
     asked = set()
-    of = subspace.by_gram
+    of = factorisation.by_gram
     monkeypatch.setattr(
-        subspace, "by_gram", lambda x, *, single, **how: asked.add(single) or of(x, **how)
+        factorisation, "by_gram", lambda x, *, single, **how: asked.add(single) or of(x, **how)
     )
     given = [rectified(200, 20), rectified(200, 30)]
     similarity_grid(given)

@@ -35,7 +35,7 @@ def test_nothing_is_printed(fit, probe, tmp_path, capsys):
 def test_linear_algebra_beside_training_keeps_to_one_thread(fit, probe, tmp_path, monkeypatch):
     from threadpoolctl import threadpool_info, threadpool_limits
 
-    from svcca_monitor import factors, subspace
+    from svcca_monitor import factorisation, factors
 
     factorise, seen = factors.by_gram, []
 
@@ -43,7 +43,7 @@ def test_linear_algebra_beside_training_keeps_to_one_thread(fit, probe, tmp_path
         seen.append({p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"})
         return factorise(*args, **kwargs)
 
-    monkeypatch.setattr(subspace, "by_gram", watched)
+    monkeypatch.setattr(factorisation, "by_gram", watched)
     with threadpool_limits(2, user_api="blas"):
         fit(SVCCAMonitor(probe, tmp_path), epochs=1)
         after = {p["num_threads"] for p in threadpool_info() if p["user_api"] == "blas"}
