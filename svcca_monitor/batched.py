@@ -17,6 +17,8 @@ GRAM_CONDITION = 1e3
 # A column made in single precision is off by some 1e-7 times the norm of its weights for columns of
 # size 1: by 8e-7 up to here.
 SINGLE_REACH = 8.0
+# Layers whose weights are within this and its inverse have numbers that fit single precision.
+SMALLEST = 1e-10
 # Sums of single-precision products are carried on in double after this many: error below 3e-7.
 SINGLE_SUM = 128
 # Matrices a thread takes at a time, and operations of a decomposition over those of a product.
@@ -65,10 +67,10 @@ def orthonormalise(
         rank, safe = np.full(len(part), k), size > 0
         kind = dtype if size.max() < SINGLE_REACH else blocks.dtype
         if safe.any():
-            # Huge and tiny numbers would leave single precision.
             unit = np.abs(weights).max(axis=(1, 2), keepdims=True)
-            relative = np.multiply(part, unit, out=np.empty(part.shape, kind), casting="same_kind")
-            basis[at] = relative @ (weights / unit).astype(kind, copy=False)
+            ordinary = (unit[safe] > SMALLEST) & (unit[safe] < 1 / SMALLEST)
+            x, w = (part, weights) if ordinary.all() else (part * unit, weights / unit)
+            basis[at] = x.astype(kind, copy=False) @ w.astype(kind, copy=False)
         if not safe.all():
             basis[at][~safe], values, loadings = _factorise(part[~safe])
             weights[~safe], rank[~safe] = scaled_loadings(values, loadings, noise, share)

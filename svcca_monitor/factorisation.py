@@ -7,6 +7,7 @@ from functools import partial
 
 from .cuts import Cut
 from .factors import Array, Factors, by_gram, by_svd, in_equal_scale
+from .near_cut import by_single_gram
 from .rounding import SINGLE
 
 
@@ -23,6 +24,10 @@ def factorised(
 
     Arguments are those of `Subspace.from_activations`.
     """
+    if single and eps >= SINGLE and denoised and rtol is None:
+        found = by_single_gram(x, eps, cut)
+        if found:
+            return found
     ways: list[Callable[..., Factors]] = [by_svd]
     if eps >= SINGLE:
         ways.insert(0, partial(by_gram, single=single))

@@ -229,11 +229,14 @@ def _by_kernel(x: Array, eps: float, rtol: float | None, denoised: bool) -> Fact
         return system.vectors(k, len(x))
 
     def loadings(k: int) -> Array:
-        scaled = basis(k) / spectrum[:k]
-        parts = [centre(block)[0].conj().T @ scaled for block in blocks(x)]
-        return np.concatenate(parts)
+        return loadings_of_samples(x, basis(k) / spectrum[:k])
 
     return Factors(spectrum, mean, basis, loadings, complete, GRAM_REACH, rest)
+
+
+def loadings_of_samples(x: Array, scaled: Array) -> Array:
+    """Right singular vectors from the left ones over their values, some features at a time."""
+    return np.concatenate([centre(block)[0].conj().T @ scaled for block in blocks(x)])
 
 
 def _floor(values: Array, noise: float, denoised: bool) -> float:

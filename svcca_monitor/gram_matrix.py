@@ -16,6 +16,10 @@ from .rounding import blocks, centre, noise_of_columns
 
 Array = NDArray[Any]
 
+# Products of so many blocks are summed in single precision: sums of more round by more than these.
+PARTS = 8
+SYRK = {"d": "dsyrk", "f": "ssyrk"}
+
 
 @dataclass(frozen=True, eq=False)
 class Gram:
@@ -34,16 +38,22 @@ class Gram:
     eps: float
 
     @classmethod
-    def of(cls, x: Array, eps: float) -> Gram:
-        """Of checked activations, some columns at a time."""
+    def of(cls, x: Array, eps: float, *, single: bool = False) -> Gram:
+        """Of checked activations, some columns at a time.
+
+        With `single`, products are in single precision, which their sums may leave, and are summed
+        in double.
+        """
         matrix = _square(len(x), np.dtype(np.complex128 if x.dtype.kind == "c" else np.float64))
+        total = _InSingle(matrix) if single else _InDouble(matrix)
         means, squares = [], []
         for block in blocks(x):
             part, mean = centre(block)
-            add_product(matrix, part)
+            total.add(part)
             means.append(mean)
             squares.append(np.einsum("ij,ij->j", part, part.conj()).real)
             del part  # not beside the next one
+        total.close()
         return cls(matrix, np.concatenate(means), np.concatenate(squares), eps)
 
     def __add__(self, other: Gram) -> Gram:
@@ -62,6 +72,40 @@ class Gram:
     def stored(self) -> Array:
         """Norms of the features, means included."""
         return np.sqrt(self.squares + len(self.matrix) * np.abs(self.mean) ** 2)
+
+
+class _InDouble:
+    """Adds products to a matrix."""
+
+    def __init__(self, matrix: Array) -> None:
+        self._matrix = matrix
+
+    def add(self, part: Array) -> None:
+        add_product(self._matrix, part)
+
+    def close(self) -> None:
+        """All are there."""
+
+
+class _InSingle:
+    """The same in single precision."""
+
+    def __init__(self, matrix: Array) -> None:
+        self._matrix = matrix
+        self._sums = _square(len(matrix), np.dtype(np.float32))
+        self._parts = 0
+
+    def add(self, part: Array) -> None:
+        with np.errstate(over="ignore"):
+            add_product(self._sums, part.astype(np.float32))
+        self._parts += 1
+        if self._parts % PARTS == 0:
+            self.close()
+
+    def close(self) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._matrix += self._sums
+        self._sums[:] = 0
 
 
 def _square(n: int, dtype: np.dtype[Any]) -> Array:
@@ -84,5 +128,6 @@ def add_product(matrix: Array, x: Array) -> None:
         return
     # In place: the product would be as large again. Fortran takes rows for columns.
     n, p = x.shape
-    how = (b"T", n, p, 1.0, x, p) if x.flags.c_contiguous else (b"N", n, p, 1.0, x, n)
-    blas("dsyrk", b"L", *how, 1.0, matrix, n)
+    trans, size = (b"T", p) if x.flags.c_contiguous else (b"N", n)
+    one = matrix.dtype.type(1)
+    blas(SYRK[matrix.dtype.char], b"L", trans, n, p, one, x, size, one, matrix, n)

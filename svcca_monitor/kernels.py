@@ -1,14 +1,12 @@
 """Measures of linear kernels K = XXᴴ, for many layers at once.
 
-They are functions of a few sums over the entries of two kernels. Tiles of all kernels together give
-these sums: no layer is factorised, and no kernel is ever held whole.
+They are functions of a few sums over the entries of two kernels, which tiles give: no layer is
+factorised, and no kernel is ever held whole.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from functools import reduce
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,20 +15,11 @@ from numpy.typing import NDArray
 from .parallel import PASS, in_parallel
 from .precision import Coarse, dominated, in_single, product_dtype, turned
 from .rounding import SINGLE, centre, noise_of_columns
+from .tiles import sums_of_kernels
 
 Array = NDArray[Any]
 
 DOUBLE = np.dtype(np.float64)
-# Bytes of one tile of all kernels together, in each thread.
-TILE_BYTES = 3e7
-# Sums over tiles that are held at a time: of many layers, each is as large as the grid.
-PARCELS = 32
-# Layers whose tiles are made at a time, at least.
-GROUP = 32
-# Tiles along a side of a kernel, at least, for all threads to have some; unless they get small.
-BLOCKS, SMALL = 4, 256
-# Entries multiplied at a time, in the precision of the tiles: they stay near the processor.
-ENTRIES = 1024
 # Sums that differ from 0 by no more than this share of ‖K‖² differ by rounding.
 NOTHING = 1e-10
 
@@ -104,6 +93,9 @@ class Weighted(Coarse, Protocol):
     def weighted(self, *, single: bool = False) -> Array:
         """Centred, of shape (n_samples, k), in any units; in single precision if that is asked."""
 
+    def squared_norm_of_kernel(self) -> float | None:
+        """Σ|Kᵢⱼ|² in these units, where that is known."""
+
 
 class Centred:
     """Centred activations that are not worth a factorisation.
@@ -145,6 +137,9 @@ class Centred:
     def weighted(self, *, single: bool = False) -> Array:
         """The activations, of Frobenius norm 1."""
         return self._x.astype(in_single(self._x.dtype)) if single else self._x
+
+    def squared_norm_of_kernel(self) -> None:
+        """Not known."""
 
 
 def own_sums(layer: Weighted) -> Sums:
@@ -206,7 +201,14 @@ def kernel_grid(
     if not left or not right:
         return grid
     xs, ys = ([x for x, _ in side.values()] for side in (left, right))
-    products, norms_x, norms_y = _products(xs, ys, mirrored)
+    known = [
+        [layers[i].squared_norm_of_kernel() for i in side]
+        for layers, side in ((rows, left), (columns, right))
+    ]
+    wanted = any(None in norms for norms in known)
+    products, norms_x, norms_y = sums_of_kernels(xs, ys, mirrored=mirrored, norms=wanted)
+    if not wanted:
+        norms_x, norms_y = map(np.array, known)
     diagonals_x, diagonals_y = (
         np.array([squares for _, squares in side.values()], np.float64) for side in (left, right)
     )
@@ -225,73 +227,6 @@ def kernel_grid(
             both = Sums(products[a, b], traces_x[a], traces_y[b], shared[a, b], n)
             grid[i, j] = formula(own_x[a] if rows[i] is columns[j] else both, own_x[a], own_y[b])
     return grid
-
-
-def _products(left: list[Array], right: list[Array], mirrored: bool) -> tuple[Array, Array, Array]:
-    """⟨K, L⟩ of all pairs, ‖K‖² and ‖L‖², from the tiles on and above the diagonal."""
-    if len(right) > len(left):
-        products, norms_y, norms_x = _products(right, left, mirrored=False)
-        return products.T, norms_x, norms_y
-    # Tiles of the fewer layers are kept while those of the others come in groups: so they can be
-    # larger, and less is read for the same work.
-    step = len(left) if mirrored else max(len(right), GROUP)
-    groups = [left[i : i + step] for i in range(0, len(left), step)]
-    n, at_once = len(left[0]), len(groups[0]) + (0 if mirrored else len(right))
-    dtype = np.result_type(*left, *right)
-    largest = np.sqrt(TILE_BYTES / dtype.itemsize / at_once)
-    edge = math.ceil(n / max(math.ceil(n / largest), min(BLOCKS, n // SMALL), 1))
-    starts = range(0, n, edge)
-    tiles = [(r, c) for r in starts for c in starts if c >= r]
-
-    def weight(tile: tuple[int, int]) -> float:
-        return 1.0 if tile[0] == tile[1] else 2.0  # the tile below the diagonal is its adjoint
-
-    def sums(tile: tuple[int, int]) -> Sequence[Array]:
-        r, c = (slice(start, start + edge) for start in tile)
-        twice = weight(tile)
-        shape = len(left[0][r]), len(left[0][c])
-
-        def entries(layers: list[Array], room: Array) -> Array:
-            for x, out in zip(layers, room, strict=False):
-                np.matmul(x[r], x[c].conj().T, out=out)
-            return room[: len(layers)].reshape(len(layers), -1).view(room.real.dtype)
-
-        room = np.empty((len(groups[0]), *shape), dtype)  # for one group after the other
-        if mirrored:
-            k = entries(left, room)
-            return [twice * total for total in _sums(k, k)]
-        other = entries(right, np.empty((len(right), *shape), dtype))
-        found = [_sums(entries(group, room), other) for group in groups]
-        products, norms_x = (np.concatenate([f[i] for f in found]) for i in range(2))
-        return twice * products, twice * norms_x, twice * found[0][2]
-
-    def work(parcel: list[tuple[int, int]]) -> Sequence[Array]:
-        return reduce(_added, map(sums, parcel))
-
-    parcels = [tiles[i::PARCELS] for i in range(min(PARCELS, len(tiles)))]
-    half = float(edge) ** 2 * sum(x.shape[1] for x in (*left, *right))
-    found = in_parallel(work, parcels, [half * sum(map(weight, parcel)) for parcel in parcels])
-    products, norms_x, norms_y = reduce(_added, found)
-    return products, norms_x, norms_y
-
-
-def _added(total: Sequence[Array], sums: Sequence[Array]) -> Sequence[Array]:
-    return [a + b for a, b in zip(total, sums, strict=True)]
-
-
-def _sums(k: Array, other: Array) -> Sequence[Array]:
-    """Products of rows, and the squared norms of the rows of both; sums go on in double."""
-    products = np.zeros((len(k), len(other)))
-    norms_k, norms_other = np.zeros(len(k)), np.zeros(len(other))
-    for start in range(0, k.shape[1], ENTRIES):
-        a, b = (side[:, start : start + ENTRIES] for side in (k, other))
-        products += a @ b.T
-        if other is not k:
-            norms_k += np.vecdot(a, a)
-            norms_other += np.vecdot(b, b)
-    if other is k:
-        norms_k = norms_other = products.diagonal()
-    return products, norms_k, norms_other
 
 
 def _squared_norms(x: Array) -> Array:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cython_blas, cython_lapack
 
-Argument = bytes | int | float | NDArray[Any]
+Argument = bytes | int | float | np.floating[Any] | NDArray[Any]
 
 _name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(
     ("PyCapsule_GetName", ctypes.pythonapi)
@@ -76,6 +76,8 @@ def _by_address(argument: Argument) -> Any:
         return ctypes.c_void_p(argument.ctypes.data)
     if isinstance(argument, bytes):
         return ctypes.c_char_p(argument)
-    if isinstance(argument, float):
+    if isinstance(argument, np.float32):
+        return ctypes.byref(ctypes.c_float(argument))
+    if isinstance(argument, float):  # NumPy's of double precision too
         return ctypes.byref(ctypes.c_double(argument))
     return ctypes.byref(_INTEGER(argument))  # of NumPy's whole numbers too

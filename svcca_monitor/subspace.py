@@ -175,6 +175,10 @@ class Subspace:
         x = np.empty(self.basis.shape, in_single(self.basis.dtype))
         return np.multiply(self.basis, relative, out=x, casting="same_kind")
 
+    def squared_norm_of_kernel(self) -> float:
+        """Σ|Kᵢⱼ|² of that kernel."""
+        return float(np.sum((self.singular_values / self.singular_values[0]) ** 4))
+
     def truncate(
         self,
         *,

@@ -6,7 +6,7 @@ import numpy as np
 import oracle
 import pytest
 
-from svcca_monitor import MEASURES, Subspace, kernels, precision, similarity_grid
+from svcca_monitor import MEASURES, Subspace, kernels, precision, similarity_grid, tiles
 from svcca_monitor.rounding import SINGLE
 
 KERNEL_MEASURES = [name for name, measure in MEASURES.items() if measure.of_kernels]
@@ -51,9 +51,9 @@ def test_tiles_of_any_size_give_what_factors_give(monkeypatch, edge, columns, na
     given = layers()
     others = range(len(given)) if columns is None else columns
     count = len(given) + (0 if columns is None else len(columns))
-    monkeypatch.setattr(kernels, "TILE_BYTES", 8 * count * edge**2)
-    monkeypatch.setattr(kernels, "GROUP", 1)
-    monkeypatch.setattr(kernels, "PARCELS", 3)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 8 * count * edge**2)
+    monkeypatch.setattr(tiles, "GROUP", 1)
+    monkeypatch.setattr(tiles, "PARCELS", 3)
     rows = [kernels.Centred.of(x, 0.0) for x in given]
     grid = kernels.kernel_grid(
         MEASURES[name].of_kernels, rows, [rows[j] for j in others], mirrored=columns is None
@@ -153,36 +153,36 @@ def test_layers_in_single_and_double_precision_share_a_grid_of_kernels(monkeypat
 @pytest.mark.parametrize("others", [0, 8])
 def test_tiles_stay_in_their_precision_and_bounds_and_serve_all_threads(monkeypatch, dtype, others):
     monkeypatch.setattr(precision, "WORTH_IT", 0)
-    tiles = []
+    made = []
 
-    def watched(k, other):
-        tiles.append((k.dtype, k.nbytes + (other.nbytes if others else 0)))
-        return sums(k, other)
+    def watched(k, other, **how):
+        made.append((k.dtype, k.nbytes + (other.nbytes if others else 0)))
+        return sums(k, other, **how)
 
-    sums = kernels._sums
-    monkeypatch.setattr(kernels, "_sums", watched)
+    sums = tiles._sums
+    monkeypatch.setattr(tiles, "_sums", watched)
     eps = float(np.finfo(dtype).eps)
     rows = [kernels.Centred.of(x, eps) for x in oracle.normal(1100, 24).reshape(8, 1100, 3)]
     sides = (rows, rows[:others]) if others else (rows, rows)
-    for most in (8e5, kernels.TILE_BYTES):
-        monkeypatch.setattr(kernels, "TILE_BYTES", most)
-        tiles.clear()
+    for most in (8e5, tiles.TILE_BYTES):
+        monkeypatch.setattr(tiles, "TILE_BYTES", most)
+        made.clear()
         kernels.kernel_grid(kernels.alignment, *sides, mirrored=not others, in_double=False)
-        assert {kind for kind, _ in tiles} == {np.dtype(dtype)}
-        assert max(bytes_ for _, bytes_ in tiles) <= most * 1.05
-        assert len(tiles) >= 10  # on and above the diagonal of 4 × 4
+        assert {kind for kind, _ in made} == {np.dtype(dtype)}
+        assert max(bytes_ for _, bytes_ in made) <= most * 1.05
+        assert len(made) >= 10  # on and above the diagonal of 4 × 4
 
 
 def test_many_layers_take_no_more_memory_than_a_tile_and_some_grids(monkeypatch):
-    monkeypatch.setattr(kernels, "TILE_BYTES", 1e6)
+    monkeypatch.setattr(tiles, "TILE_BYTES", 1e6)
     rows = [kernels.Centred.of(x, 0.0) for x in np.random.default_rng(0).normal(size=(150, 600, 2))]
     tracemalloc.start()
     grid = kernels.kernel_grid(kernels.alignment, rows, rows, mirrored=True)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 4 * 1e6 + 2 * kernels.PARCELS * grid.nbytes
-    tiles = (600 / np.sqrt(1e6 / 8 / 150)) ** 2 / 2
-    assert tiles > 3 * kernels.PARCELS  # a grid for each would take more
+    assert peak < 4 * 1e6 + 2 * tiles.PARCELS * grid.nbytes
+    of_all = (600 / np.sqrt(1e6 / 8 / 150)) ** 2 / 2
+    assert of_all > 3 * tiles.PARCELS  # a grid for each would take more
 
 
 @pytest.mark.parametrize("factors", [False, True])
@@ -203,6 +203,25 @@ def test_a_layer_of_both_sides_has_1_with_itself_to_the_last_digit(monkeypatch, 
     grid = similarity_grid(wide, wide[:9], measure=measure)
     assert routes == ["kernel_grid"]
     assert grid.diagonal().tolist() == [1.0] * 9
+
+
+def test_factors_know_the_norm_of_their_kernel(monkeypatch):
+    factors = [Subspace.from_activations(x) for x in layers()]
+    for layer in factors:
+        kernel = layer.weighted() @ layer.weighted().T
+        np.testing.assert_allclose(layer.squared_norm_of_kernel(), np.vdot(kernel, kernel))
+    taken = []
+    sums = tiles._sums
+    monkeypatch.setattr(
+        tiles, "_sums", lambda *a, norms: taken.append(norms) or sums(*a, norms=norms)
+    )
+    for known, rows in (
+        (True, factors),
+        (False, [*factors[1:], kernels.Centred.of(layers()[0], 0.0)]),
+    ):
+        taken.clear()
+        kernels.kernel_grid(kernels.alignment, rows, factors, mirrored=False)
+        assert set(taken) == {not known}
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
