@@ -175,58 +175,60 @@ def kernel_grid(
     """
     layers = [*rows] if mirrored else [*rows, *columns]
     operations = cost(layers[0].n_samples, sum(x.rank for x in layers)) if layers else 0.0
-
     single = product_dtype(DOUBLE, layers, operations, in_double=in_double) != DOUBLE
-
-    def weighted(layer: Weighted) -> tuple[Array, Array]:
-        x = layer.weighted(single=single)
-        squares = _squared_norms(x)
-        if not single:
-            return x, squares
-        # Entries are sums over features, in which samples of little weight cost no digits. Beside
-        # entries of others their squares do: up to 7e-7 of what is summed, once turned.
-        if not dominated(squares):
-            return turned(x, x.dtype, out=x), squares
-        x = layer.weighted()
-        return turned(x, x.dtype), _squared_norms(x)
-
-    def varying(side: Sequence[Weighted]) -> dict[int, tuple[Array, Array]]:
-        found = {i: layer for i, layer in enumerate(side) if layer.rank}
-        costs = [PASS * layer.n_samples * layer.rank for layer in found.values()]
-        return dict(zip(found, in_parallel(weighted, list(found.values()), costs), strict=True))
-
-    left = varying(rows)
-    right = left if mirrored else varying(columns)
+    left = _varying(rows, single)
+    right = left if mirrored else _varying(columns, single)
     grid = np.full((len(rows), len(columns)), np.nan)
     if not left or not right:
         return grid
-    xs, ys = ([x for x, _ in side.values()] for side in (left, right))
-    known = [
-        [layers[i].squared_norm_of_kernel() for i in side]
-        for layers, side in ((rows, left), (columns, right))
-    ]
+    xs, ys = ([layer.x for layer in side.values()] for side in (left, right))
+    known = [[layer.squared_norm for layer in side.values()] for side in (left, right)]
     wanted = any(None in norms for norms in known)
     products, norms_x, norms_y = sums_of_kernels(xs, ys, mirrored=mirrored, norms=wanted)
     if not wanted:
         norms_x, norms_y = map(np.array, known)
     diagonals_x, diagonals_y = (
-        np.array([squares for _, squares in side.values()], np.float64) for side in (left, right)
+        np.array([layer.diagonal for layer in side.values()], np.float64) for side in (left, right)
     )
-    n = diagonals_x.shape[1]
     traces_x, traces_y = diagonals_x.sum(axis=1), diagonals_y.sum(axis=1)
-    shared = diagonals_x @ diagonals_y.T
+    shared, n = diagonals_x @ diagonals_y.T, diagonals_x.shape[1]
     own_x, own_y = (
-        [Sums(k, t, t, float(d @ d), n) for k, t, d in zip(norms, traces, diagonals, strict=True)]
-        for norms, traces, diagonals in (
-            (norms_x, traces_x, diagonals_x),
-            (norms_y, traces_y, diagonals_y),
-        )
+        [Sums(k, d.sum(), d.sum(), float(d @ d), n) for k, d in zip(*side, strict=True)]
+        for side in ((norms_x, diagonals_x), (norms_y, diagonals_y))
     )
     for a, i in enumerate(left):
         for b, j in enumerate(right):
             both = Sums(products[a, b], traces_x[a], traces_y[b], shared[a, b], n)
             grid[i, j] = formula(own_x[a] if rows[i] is columns[j] else both, own_x[a], own_y[b])
     return grid
+
+
+class _Ready(NamedTuple):
+    """A layer that varies, ready for products."""
+
+    x: Array  # with K = XXᴴ but for the order of its samples
+    diagonal: Array  # of K
+    squared_norm: float | None  # of K, where it is known
+
+
+def _varying(side: Sequence[Weighted], single: bool) -> dict[int, _Ready]:
+    """Those that do, by their place, in single precision if that is asked and serves."""
+
+    def ready(layer: Weighted) -> _Ready:
+        x, norm = layer.weighted(single=single), layer.squared_norm_of_kernel()
+        squares = _squared_norms(x)
+        if not single:
+            return _Ready(x, squares, norm)
+        # Entries are sums over features, in which samples of little weight cost no digits. Beside
+        # entries of others their squares do: up to 7e-7 of what is summed, once turned.
+        if not dominated(squares):
+            return _Ready(turned(x, x.dtype, out=x), squares, norm)
+        x = layer.weighted()
+        return _Ready(turned(x, x.dtype), _squared_norms(x), norm)
+
+    found = {i: layer for i, layer in enumerate(side) if layer.rank}
+    costs = [PASS * layer.n_samples * layer.rank for layer in found.values()]
+    return dict(zip(found, in_parallel(ready, list(found.values()), costs), strict=True))
 
 
 def _squared_norms(x: Array) -> Array:
