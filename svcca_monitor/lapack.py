@@ -77,7 +77,7 @@ def _by_address(argument: Argument) -> Any:
     if isinstance(argument, bytes):
         return ctypes.c_char_p(argument)
     if isinstance(argument, np.float32):
-        return ctypes.byref(ctypes.c_float(argument))
+        return ctypes.byref(ctypes.c_float(float(argument)))
     if isinstance(argument, float):  # NumPy's of double precision too
         return ctypes.byref(ctypes.c_double(argument))
     return ctypes.byref(_INTEGER(argument))  # of NumPy's whole numbers too
