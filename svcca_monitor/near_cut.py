@@ -4,8 +4,9 @@ Products in single precision take half the time. What they are off by turns dire
 other, by so much over the distance of their eigenvalues (Stewart & Sun 1990, Matrix Perturbation
 Theory, chapter V). Among those that are kept, as among those that are left out, no function of the
 span sees it; across the cut it is seen. Next to the cut, where eigenvalues are close, directions
-are told anew from the layer itself in double precision (Rayleigh & Ritz), which also says what the
-others are off by.
+are told anew from the layer itself in double precision (Rayleigh & Ritz). That also says what the
+others are off by where all samples are alike; where some are larger, a product of the layer with a
+few sums of directions does.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ LEAST, MOST = 1e-24, 1e36
 MIXED = 2e-7
 # Shares of the variance are off by less.
 SHARE = 2e-7
+# Sums of directions with random signs by which noise is measured.
+PROBES = 4
 
 
 def by_single_gram(x: Array, eps: float, cut: Cut) -> tuple[Factors, int] | None:
@@ -59,14 +62,17 @@ def by_single_gram(x: Array, eps: float, cut: Cut) -> tuple[Factors, int] | None
     if not k:
         return None
     first, last = max(0, k - NEAR), min(n, k + NEAR)
+    reach = _reach(values, k, first, last)
+    if not np.isfinite(reach):
+        return None
     vectors = system.vectors(0, last)
     near = vectors[:, first:].copy()
-    told = _products(x, near)
+    told, images = _products(x, near, _probes(vectors, values, k, first))
     off = float(np.sqrt(np.mean((told - np.diag(values[first:last])) ** 2)))
-    if not off * _reach(values, k, first, last) <= MIXED * k:
-        return None
     values[first:last], turned = (found[..., ::-1] for found in np.linalg.eigh(told))
     vectors[:, first:] = near @ turned
+    if not max(off * reach, _seen(images, vectors, k)) <= MIXED * k:
+        return None
     # Where there is nothing, noise has eigenvalues up to 2 √n of its size (Wigner 1958).
     shown = values[values > max(least, 3 * n**0.5 * off)]
     spectrum = np.sqrt(np.sort(shown)[::-1])
@@ -100,13 +106,6 @@ def _kept(values: Array, least: float, cut: Cut) -> int:
     return k
 
 
-def _products(x: Array, vectors: Array) -> Array:
-    """VᵀXXᵀV of the centred layer in double precision, shape (k, k)."""
-    centred = vectors - vectors.mean(axis=0)  # so that the layer itself need not be
-    parts = (block.astype(np.float64).T @ centred for block in blocks(x))
-    return sum((part.T @ part for part in parts), np.zeros(2 * vectors.shape[1:]))
-
-
 def _reach(values: Array, k: int, first: int, last: int) -> float:
     """What noise is multiplied by where it mixes directions across the cut, not both of them near.
 
@@ -115,3 +114,47 @@ def _reach(values: Array, k: int, first: int, last: int) -> float:
     with np.errstate(divide="ignore"):
         kept, left_out = 1 / (values[:first] - values[k]), 1 / (values[k - 1] - values[last:])
     return float(np.hypot(np.linalg.norm(kept), np.linalg.norm(left_out)))
+
+
+def _probes(vectors: Array, values: Array, k: int, first: int) -> Array:
+    """Sums of directions with random signs, over the distances that matter to `_reach`.
+
+    Those of the kept ones far from the cut, then those of the near ones: (n_samples, 2 PROBES).
+    """
+    last = vectors.shape[1]
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (last, PROBES)) / PROBES**0.5
+    far = vectors[:, :first] @ (signs[:first] / (values[:first, None] - values[k]))
+    near = vectors[:, first:] @ signs[first:] / (values[k - 1] - values[last:].max(initial=-np.inf))
+    return np.hstack([far, near])
+
+
+def _products(x: Array, near: Array, probes: Array) -> tuple[Array, Array]:
+    """VᵀKV of the directions and KQ of the probes, for K = XXᵀ of the centred layer.
+
+    In double precision.
+    """
+    given = np.hstack([near, probes])
+    given -= given.mean(axis=0)  # so that the layer itself need not be
+    told, images = np.zeros(2 * near.shape[1:]), np.zeros(probes.shape)
+    for block in blocks(x):
+        part = block.astype(np.float64)
+        of_near, of_probes = np.hsplit(part.T @ given, near.shape[1:])
+        told += of_near.T @ of_near
+        images += part @ of_probes
+    return told, images - images.mean(axis=0)
+
+
+def _seen(images: Array, vectors: Array, k: int) -> float:
+    """What noise mixes across the cut, as `_reach` has it, but from images of the probes.
+
+    They go beyond what is known of the layer as far as noise takes its directions there, on average
+    over the signs: each one counts, whatever samples it lives on.
+    """
+    images = images.copy()
+    far, near = np.hsplit(images, 2)  # views
+    for columns, known in ((far, vectors[:, :k]), (near, vectors)):
+        columns -= known @ (known.T @ columns)
+    squares = np.einsum("ij,ij->i", images, images)
+    # A partner agrees with one direction for each, and may choose those of the noisiest samples.
+    noisiest = squares @ squares / (squares.sum() or 1.0)
+    return float(np.sqrt(noisiest * len(images) / (len(images) - k)))

@@ -80,8 +80,9 @@ class Subspace:
             denoised: Leave out directions that are no more than rounding, unless all are. Measures
                 in which directions count by their variance need no such decision.
             rest: Keep the rest of the space too where it is the smaller part, see `rest` above.
-            single: Whether a basis that is good to 2e-6 will do, where that is faster: of
-                activations in single precision.
+            single: Whether a span that is good to 2e-6 will do, where that is faster: of
+                activations in single precision. Directions in it may be mixed where their singular
+                values are close.
             name: What to call `x` in an error.
 
         Raises:

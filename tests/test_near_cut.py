@@ -60,7 +60,8 @@ def test_directions_next_to_the_cut_are_told_anew(monkeypatch):
     exact = span(by_gram(x, eps=EPS), 60)
     found, k = by_single_gram(x, EPS, cut)
     assert np.linalg.norm(span(found, k) - exact) < 1e-6
-    monkeypatch.setattr(near_cut, "_products", lambda _, v: np.diag(np.arange(len(v.T), 0.0, -1)))
+    order = np.diag(np.arange(2.0 * near_cut.NEAR, 0, -1))
+    monkeypatch.setattr(near_cut, "_products", lambda _, near, probes: (order, probes))
     monkeypatch.setattr(near_cut, "MIXED", np.inf)
     found, k = by_single_gram(x, EPS, cut)
     assert np.linalg.norm(span(found, k) - exact) > 1e-4
@@ -73,6 +74,31 @@ def test_close_eigenvalues_far_around_the_cut_are_left_to_double_precision(kept)
     exact = Subspace.from_activations(close, dims=kept)
     found = Subspace.from_activations(close, dims=kept, single=True)
     np.testing.assert_array_equal(found.basis, exact.basis)
+
+
+def of_two_sizes(size):
+    """Small directions of samples that also have a large one, and of others right at the cut."""
+    loud, quiet = 200, N - 200
+    values = (
+        np.r_[size, np.linspace(1.3, 1.1, 40), np.linspace(0.9, 0.5, 100)],
+        np.r_[np.linspace(1.05, 0.95, 40), np.linspace(0.5, 0.2, 200)],
+    )
+    features = np.linalg.qr(oracle.normal(P, N))[0].T
+    parts = (
+        oracle.with_singular_values(v, n_samples=m) @ features[at : at + len(v)]
+        for v, m, at in zip(values, (loud, quiet), (0, len(values[0])), strict=True)
+    )
+    return np.vstack(list(parts)).astype(np.float32), 1 + 40 + 20
+
+
+def test_noise_of_large_samples_is_seen_where_those_at_the_cut_have_little(monkeypatch):
+    x, k = of_two_sizes(2)
+    assert by_single_gram(x, EPS, Cut(dims=k)) is not None
+    x, k = of_two_sizes(300)
+    assert by_single_gram(x, EPS, Cut(dims=k)) is None
+    monkeypatch.setattr(near_cut, "_seen", lambda *_: 0.0)
+    found, _ = by_single_gram(x, EPS, Cut(dims=k))
+    assert np.linalg.norm(span(found, k) - span(by_gram(x, eps=EPS), k)) > 1e-6 * k
 
 
 @pytest.mark.parametrize("off", [-1e-7, 1e-9, 1e-7])
@@ -127,6 +153,17 @@ def test_products_in_single_precision_are_summed_in_double():
     np.testing.assert_array_equal(found.squares, exact.squares)
 
 
+@cache
+def three_layers():
+    """And their similarities by the definition."""
+    first = wide()
+    given = [first, first + wide(seed=2) / 8, wide(N, 2 * P, seed=3)]
+    doubles = [x.astype(float) for x in given]
+    kept = [oracle.leading(x, oracle.leading_dims(x, 0.99, 2)) for x in doubles]
+    expected = [[oracle.mean_cca(x, y) for y in kept] for x in kept]
+    return given, expected
+
+
 @pytest.mark.parametrize("worth", [0.0, np.inf])
 def test_grids_of_much_work_are_right_to_1e_6(monkeypatch, worth):
     monkeypatch.setattr("svcca_monitor.precision.WORTH_IT", worth)
@@ -138,11 +175,9 @@ def test_grids_of_much_work_are_right_to_1e_6(monkeypatch, worth):
         return found
 
     monkeypatch.setattr(factorisation, "by_single_gram", watched)
-    first = wide()
-    given = [first, first + wide(seed=2) / 8, wide(N, 2 * P, seed=3)]
+    given, expected = three_layers()
     kept = [x.copy() for x in given]
     grid = similarity_grid(given)
-    expected = [[oracle.svcca(x.astype(float), y.astype(float)) for y in given] for x in given]
     np.testing.assert_allclose(grid, expected, rtol=0, atol=1e-6)
     assert taken == ([True] * 3 if worth == 0.0 else [])
     for x, before in zip(given, kept, strict=True):
