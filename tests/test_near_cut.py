@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import ml_dtypes
 import numpy as np
 import oracle
 import pytest
@@ -101,6 +102,22 @@ def test_noise_of_large_samples_is_seen_where_those_at_the_cut_have_little(monke
     assert np.linalg.norm(span(found, k) - span(by_gram(x, eps=EPS), k)) > 1e-6 * k
 
 
+@pytest.mark.parametrize("rows", [8, 80, 400])
+def test_noise_counts_where_it_is_however_few_samples_have_it(rows):
+    known = np.eye(N)[:, : N - 400]
+    images = np.zeros((N, 2 * near_cut.PROBES))
+    images[N - rows :] = 3 / np.sqrt(2 * near_cut.PROBES)
+    images[: N - 400] = 7  # where it does not show
+    np.testing.assert_allclose(near_cut._seen(images, known, N - 400), 3 * np.sqrt(N / 400))
+
+
+@pytest.mark.parametrize(("close", "kept", "good"), [(0.3, 26, 1), (0.014, 26, 0), (0.008, 38, 0)])
+def test_noise_of_samples_that_are_alike_adds_up(close, kept, good):
+    distinct = oracle.with_singular_values(np.linspace(1 + close, 1, 51) ** 0.5, n_samples=52)
+    x = (distinct @ np.linalg.qr(oracle.normal(P, 51))[0].T)[np.arange(N) % 52].astype(np.float32)
+    assert (by_single_gram(x, EPS, Cut(dims=kept)) is not None) == good
+
+
 @pytest.mark.parametrize("off", [-1e-7, 1e-9, 1e-7])
 def test_a_share_that_is_reached_by_next_to_nothing_is_left_to_double_precision(off):
     x = wide()
@@ -109,6 +126,14 @@ def test_a_share_that_is_reached_by_next_to_nothing_is_left_to_double_precision(
     assert by_single_gram(x, EPS, Cut(share + off)) is None
     assert by_single_gram(x, EPS, Cut(share - 1e-5))[1] == 70
     assert by_single_gram(x, EPS, Cut(share + 1e-5))[1] == 71
+
+
+def test_what_noise_adds_to_the_variance_of_few_directions_is_allowed_for():
+    x = of_spectrum([1, 0.9, 0.3, 0.2, 0.1])
+    squares = by_gram(x, eps=EPS).spectrum ** 2
+    share = np.cumsum(squares)[1] / squares.sum()
+    assert by_single_gram(x, EPS, Cut(share - 3e-7)) is None
+    assert by_single_gram(x, EPS, Cut(share - 1e-5))[1] == 2
 
 
 @pytest.mark.parametrize(
@@ -127,6 +152,11 @@ def test_a_share_that_is_reached_by_next_to_nothing_is_left_to_double_precision(
         pytest.param(lambda: of_spectrum([1, 0.5, 1e-4]), Cut(dims=3), id="all of few directions"),
         pytest.param(lambda: of_spectrum([1, 0.5, 5e-4, 4e-4]), Cut(dims=3), id="small directions"),
         pytest.param(lambda: of_spectrum([1, 0.5]), Cut(dims=3), id="what is kept is noise"),
+        pytest.param(
+            lambda: wide() * np.where(np.arange(N) == 7, 1e4, 1)[:, None].astype(np.float32),
+            Cut(dims=5),
+            id="small beside one sample",
+        ),
         pytest.param(lambda: wide() / wide().max() * np.float32(3e38), CUT, id="huge"),
         pytest.param(lambda: wide() * np.float32(1e17), CUT, id="large"),
         pytest.param(lambda: wide() * np.float32(1e-20), CUT, id="small"),
@@ -135,6 +165,17 @@ def test_a_share_that_is_reached_by_next_to_nothing_is_left_to_double_precision(
 )
 def test_left_to_double_precision(layer, cut):
     assert by_single_gram(layer(), EPS, cut) is None
+
+
+@pytest.mark.parametrize(("large", "hidden"), [(1, False), (1000, True)])
+def test_directions_that_half_precision_hides_are_found_as_in_double(large, hidden):
+    x = wide().copy()
+    x[:, :3] *= large
+    x = x.astype(ml_dtypes.bfloat16)
+    exact = Subspace.from_activations(x, dims=50)
+    found = Subspace.from_activations(x, dims=50, single=True)
+    assert exact.rank == found.rank == 50
+    assert np.array_equal(found.basis, exact.basis) == hidden
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.int32])
@@ -146,7 +187,7 @@ def test_more_than_single_precision_is_left_to_double_precision(dtype):
 
 
 def test_products_in_single_precision_are_summed_in_double():
-    x = wide(60, 3 * near_cut.NEAR * 512)
+    x = np.tile(wide(60, 512), 64)  # carried on in single precision, they are off by 7e-8
     exact, found = Gram.of(x, EPS), Gram.of(x, EPS, single=True)
     off = np.triu(found.matrix - exact.matrix) / exact.matrix.diagonal().max()
     assert 0 < np.sqrt(np.mean(off**2)) < 4e-8
