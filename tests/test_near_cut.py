@@ -33,7 +33,7 @@ def of_spectrum(values):
 
 def huge():
     """Whose centred numbers are more than single precision has."""
-    signs = np.where(oracle.normal(N, 9 * 512) > 0.5, -1, 1)
+    signs = np.where(oracle.normal(N, P) > 0.5, -1, 1)
     return signs.astype(np.float32) * np.float32(3.4e38)
 
 
@@ -164,6 +164,7 @@ def test_what_noise_adds_to_the_variance_of_few_directions_is_allowed_for():
             id="small beside one sample",
         ),
         pytest.param(huge, CUT, id="huge"),
+        pytest.param(lambda: wide(N, 9 * 512) * np.float32(4e36), CUT, id="huge sums"),
         pytest.param(lambda: wide() * np.float32(1e17), CUT, id="large"),
         pytest.param(lambda: wide() * np.float32(1e-20), CUT, id="small"),
         pytest.param(lambda: wide() * np.float32(1e-37), CUT, id="tiny"),
