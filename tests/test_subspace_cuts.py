@@ -7,6 +7,7 @@ import pytest
 from oracle import normal, with_singular_values
 
 from svcca_monitor import Subspace
+from svcca_monitor.cuts import Cut
 
 factorise = Subspace.from_activations
 
@@ -54,6 +55,22 @@ def test_a_share_that_is_reached_exactly_needs_no_further_direction():
     twins = Subspace(np.eye(2), np.ones(2), np.eye(2), np.zeros(2), spectrum=np.ones(2))
     assert twins.truncate(explained_variance=0.5).rank == 1
     assert twins.truncate(explained_variance=0.5 + 1e-12).rank == 2
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_squares_of_huge_and_tiny_values_do_not_leave_double_precision(scale):
+    assert Cut(0.89).count(np.array([3.0, 1.0]) * scale) == 1
+    assert Cut(0.91).count(np.array([3.0, 1.0]) * scale) == 2
+
+
+def test_no_more_directions_are_kept_than_there_are_where_shares_are_rounded():
+    short = []
+    for seed in range(50):
+        values = np.sort(np.abs(np.random.default_rng(seed).normal(size=300)))[::-1]
+        share = np.cumsum(values**2) / np.sum(values**2)
+        short.append(share[-1] < 1.0 - 1e-16)
+        assert Cut(1.0 - 1e-16).count(values) <= 300
+    assert any(short)
 
 
 def test_all_of_the_variance_keeps_every_direction():
