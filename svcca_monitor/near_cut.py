@@ -117,14 +117,14 @@ def _reach(values: Array, k: int, first: int, last: int) -> float:
 
 
 def _probes(vectors: Array, values: Array, k: int, first: int) -> Array:
-    """Sums of directions with random signs, over the distances that matter to `_reach`.
+    """Sums of kept directions with random signs, over the distances that matter to `_reach`.
 
-    Those of the kept ones far from the cut, then those of the near ones: (n_samples, 2 PROBES).
+    Those of the ones far from the cut, then those of the near ones: (n_samples, 2 PROBES).
     """
-    last = vectors.shape[1]
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], (last, PROBES)) / PROBES**0.5
+    others = values[vectors.shape[1] :].max(initial=-np.inf)
+    signs = np.random.default_rng(0).choice([-1.0, 1.0], (k, PROBES)) / PROBES**0.5
     far = vectors[:, :first] @ (signs[:first] / (values[:first, None] - values[k]))
-    near = vectors[:, first:] @ signs[first:] / (values[k - 1] - values[last:].max(initial=-np.inf))
+    near = vectors[:, first:k] @ (signs[first:] / (values[first:k, None] - others))
     return np.hstack([far, near])
 
 

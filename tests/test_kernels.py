@@ -207,7 +207,7 @@ def test_a_layer_of_both_sides_has_1_with_itself_to_the_last_digit(monkeypatch, 
 
 def test_factors_know_the_norm_of_their_kernel(monkeypatch):
     factors = [Subspace.from_activations(x) for x in layers()]
-    for layer in factors:
+    for layer in [*factors, factors[0].truncate(dims=2)]:
         kernel = layer.weighted() @ layer.weighted().T
         np.testing.assert_allclose(layer.squared_norm_of_kernel(), np.vdot(kernel, kernel))
     taken = []
